@@ -1,0 +1,54 @@
+package authz
+
+import "strings"
+
+// findCredential returns the credential among the headers of a request. The reason is ReasonGranted if
+// there is exactly one, ReasonCredentialMissing if there is none.
+func findCredential(headers []Header) (Credential, Reason, string) {
+	value, lines := "", 0
+	for i := range headers {
+		if strings.EqualFold(headers[i].Name, "authorization") {
+			value = headers[i].Value
+			lines++
+		}
+	}
+	// Envoy and many servers join repeats with a comma, which no credential contains.
+	if lines > 1 || strings.Contains(value, ",") {
+		return Credential{}, ReasonCredentialsMultiple, "more than one Authorization header"
+	}
+	value = strings.Trim(value, " \t") // RFC 9110 §5.5: not part of a header's value
+	if value == "" {
+		return Credential{}, ReasonCredentialMissing, "no Authorization header"
+	}
+	scheme, rest, _ := strings.Cut(value, " ")
+	var c Credential
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		c = Credential{KindOpaque, rest}
+		if strings.Count(rest, ".") == 2 {
+			c.Kind = KindJWT
+		}
+	case strings.EqualFold(scheme, "ApiKey"):
+		c = Credential{KindAPIKey, rest}
+	default:
+		return Credential{}, ReasonCredentialInvalid, "the Authorization scheme is neither Bearer nor ApiKey"
+	}
+	if !isToken68(c.Value) {
+		return Credential{}, ReasonCredentialInvalid, "the " + c.Kind.String() + " is empty or holds a character that no credential has"
+	}
+	return c, ReasonGranted, ""
+}
+
+// isToken68 reports whether s is a non-empty run of the characters that RFC 6750 §2.1 (b64token) and
+// RFC 9110 §11.2 (token68) give a credential. They are safe in a header, a log line and a shell alike.
+func isToken68(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '.', c == '_', c == '~', c == '+', c == '/', c == '=':
+		default:
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,97 @@
+// Package problem is the one table from the reason of a refusal to what a client is shown of it, used by
+// every door so that no two answer differently.
+package problem
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/passgate/passgate/internal/authz"
+)
+
+// ContentType of [Problem.Body] (RFC 9457 §3).
+const ContentType = "application/problem+json"
+
+// Problem is what a client is shown of a refusal, and no more.
+type Problem struct {
+	Status    int    // HTTP status, 400 to 599
+	Code      string // stable word for programs
+	Text      string // one line for people
+	Challenge string // value of WWW-Authenticate (RFC 6750 §3), or ""
+	// RetryAfter is the value of Retry-After in seconds, or "".
+	RetryAfter string
+	RequestID  string
+}
+
+// CodeAllowed stands where a code is asked for and the decision is an allow.
+const CodeAllowed = "ok"
+
+const realm = `Bearer realm="passgate"`
+
+var unavailable = Problem{Status: 503, Code: "unavailable", Text: "Authorization temporarily unavailable", RetryAfter: "1"}
+
+var refusals = map[authz.Reason]Problem{
+	authz.ReasonPathAmbiguous:       {Status: 400, Code: "ambiguous_path", Text: "Ambiguous request path"},
+	authz.ReasonHostAmbiguous:       {Status: 400, Code: "ambiguous_host", Text: "Ambiguous request host"},
+	authz.ReasonCredentialsMultiple: {Status: 400, Code: "multiple_credentials", Text: "More than one credential"},
+	authz.ReasonCredentialMissing:   {Status: 401, Code: "missing_credentials", Text: "Missing credentials", Challenge: realm},
+	authz.ReasonCredentialExpired: {Status: 401, Code: "token_expired", Text: "Token expired",
+		Challenge: realm + `, error="invalid_token", error_description="Token expired"`},
+	authz.ReasonCredentialInvalid: {Status: 401, Code: "invalid_token", Text: "Invalid or expired token",
+		Challenge: realm + `, error="invalid_token", error_description="Invalid or expired token"`},
+	authz.ReasonPermissionMissing: {Status: 403, Code: "insufficient_permissions", Text: "Insufficient permissions",
+		Challenge: realm + `, error="insufficient_scope", error_description="Insufficient permissions"`},
+	authz.ReasonForbidden:   {Status: 403, Code: "forbidden", Text: "Forbidden"},
+	authz.ReasonNoService:   {Status: 404, Code: "no_service", Text: "No service for path"},
+	authz.ReasonUnavailable: unavailable,
+}
+
+// Of returns what a client is shown of a refused decision. A reason that is not in the table, and a
+// decision that was allowed, are 503: this function cannot turn into an allow.
+func Of(d *authz.Decision) Problem {
+	p, ok := refusals[d.Reason]
+	if !ok {
+		p = unavailable
+	}
+	if d.Reason == authz.ReasonPermissionMissing {
+		p.Text += ": required [" + strings.Join(d.Required, ", ") + "], have [" + strings.Join(d.Held, ", ") + "]"
+	}
+	p.RequestID = d.RequestID
+	return p
+}
+
+// Status returns the HTTP status that a decision stands for: 200 when allowed.
+func Status(d *authz.Decision) int {
+	if d.Allowed() {
+		return 200
+	}
+	return Of(d).Status
+}
+
+// Code returns the stable word of a decision: [CodeAllowed] when allowed.
+func Code(d *authz.Decision) string {
+	if d.Allowed() {
+		return CodeAllowed
+	}
+	return Of(d).Code
+}
+
+// Body returns the problem as JSON (RFC 9457), the same at every door that answers in HTTP.
+func (p Problem) Body() []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	// Strings and an int: there is nothing in it that Encode could refuse.
+	_ = e.Encode(struct {
+		Type      string `json:"type"`
+		Title     string `json:"title"`
+		Status    int    `json:"status"`
+		Detail    string `json:"detail"`
+		Code      string `json:"code"`
+		Error     string `json:"error"`
+		RequestID string `json:"request_id"`
+	}{"about:blank", http.StatusText(p.Status), p.Status, p.Text, p.Code, p.Text, p.RequestID})
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
