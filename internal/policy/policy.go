@@ -1,0 +1,197 @@
+// Package policy compiles the routes of a configuration into what a request requires.
+//
+// Routes are tried in their order and the first that matches the method, the host and the path rules.
+// Paths are judged before any route is looked at: one that a later hop could read in another way than
+// this package is refused, so a rule and the upstream always speak of the same path.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/passgate/passgate/internal/authz"
+)
+
+// Route is one entry of the policy, as configured.
+type Route struct {
+	Name        string   // unique; empty: "routes[N]"
+	Hosts       []string // lower case, no port, no trailing dot; empty: any
+	Methods     []string // exact; empty: any. GET matches HEAD too, unless the route names HEAD
+	Path        string   // template: literals, {name} for one segment, ** at the end for the rest
+	Access      authz.Access
+	Service     string // may hold {name} of the path; empty: none
+	Permissions []string
+	Sources     []string // whose credentials are taken; empty: any source's
+
+	StripCredentials bool
+}
+
+// Options make a [Policy]. The zero value refuses paths in every ambiguous form, has no routes and asks
+// for a principal everywhere.
+type Options struct {
+	Routes  []Route
+	Default authz.Access // where no route matches
+
+	AllowSemicolon   bool // take ; in a path as an ordinary character
+	AllowDoubleSlash bool // take an empty segment as an ordinary one
+}
+
+// RouteError is a fault of one configured route.
+type RouteError struct {
+	Route int    // index in Options.Routes
+	Field string // as in the configuration: path, hosts, methods, permissions, service, name, access
+	Item  int    // index in a list field, -1 where the fault is the whole field's
+	Text  string // what is wrong and what to write instead
+}
+
+func (e *RouteError) Error() string {
+	field := fmt.Sprintf("routes[%d].%s", e.Route, e.Field)
+	if e.Item >= 0 {
+		field += fmt.Sprintf("[%d]", e.Item)
+	}
+	return field + ": " + e.Text
+}
+
+// Policy is a compiled set of routes. It is immutable and safe for concurrent use.
+type Policy struct {
+	routes   []route
+	fallback authz.Access
+	paths    pathRules
+}
+
+type route struct {
+	Route
+	path    template
+	service serviceTemplate
+}
+
+var _ authz.Policy = (*Policy)(nil)
+
+// New compiles routes. Its error joins one [*RouteError] for each fault.
+func New(o Options) (*Policy, error) {
+	p := &Policy{fallback: o.Default, paths: pathRules{semicolon: o.AllowSemicolon, doubleSlash: o.AllowDoubleSlash}}
+	var faults []error
+	names := map[string]int{}
+	for i, r := range o.Routes {
+		fault := func(field string, item int, format string, args ...any) {
+			faults = append(faults, &RouteError{i, field, item, fmt.Sprintf(format, args...)})
+		}
+		if r.Name == "" {
+			r.Name = fmt.Sprintf("routes[%d]", i)
+		}
+		if earlier, taken := names[r.Name]; taken {
+			fault("name", -1, "routes[%d] is called %q already; give each route a name of its own", earlier, r.Name)
+		}
+		names[r.Name] = i
+		p.routes = append(p.routes, compile(r, p.paths, fault))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// compile checks one route and parses its templates; fault takes what is wrong.
+func compile(r Route, paths pathRules, fault func(field string, item int, format string, args ...any)) route {
+	var service serviceTemplate
+	path, err := parseTemplate(r.Path, paths)
+	if err != nil {
+		fault("path", -1, "%v", err)
+	} else if service, err = parseService(r.Service, path); err != nil {
+		fault("service", -1, "%v", err)
+	}
+	for i, host := range r.Hosts {
+		if canonical, why := canonicalHost(host); why != "" || canonical != host {
+			fault("hosts", i, "%q is not a host in lower case without port and trailing dot, such as api.example.com", host)
+		}
+	}
+	for i, method := range r.Methods {
+		if !isMethod(method) || method != strings.ToUpper(method) {
+			fault("methods", i, "%q is not a method; write it as it stands in a request, such as GET", method)
+		}
+	}
+	for i, permission := range r.Permissions {
+		if permission == "" {
+			fault("permissions", i, "is empty; write the name of a permission or take the entry out")
+		}
+	}
+	if r.Access == authz.AccessPublic && len(r.Permissions) > 0 {
+		fault("permissions", -1, "a public route reads no credential, so it cannot require a permission; take out access: public or the permissions")
+	}
+	return route{Route: r, path: path, service: service}
+}
+
+// Match implements [authz.Policy].
+func (p *Policy) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
+	if !isMethod(r.Method) {
+		r.Trace.Add("path", "refused", "the request has no valid method")
+		return authz.Rule{}, authz.ReasonPathAmbiguous, "the request has no valid method"
+	}
+	path, why := p.paths.parse(r.Path)
+	if why != "" {
+		r.Trace.Add("path", "refused", why)
+		return authz.Rule{}, authz.ReasonPathAmbiguous, "path: " + why
+	}
+	host, why := canonicalHost(r.Host)
+	if why != "" {
+		r.Trace.Add("host", "refused", why)
+		return authz.Rule{}, authz.ReasonHostAmbiguous, "host: " + why
+	}
+	if r.Trace != nil {
+		r.Trace.Add("path", "ok", "/"+strings.Join(path, "/"))
+		r.Trace.Add("host", "ok", host)
+	}
+	for i := range p.routes {
+		route := &p.routes[i]
+		mismatch := route.mismatch(r.Method, host, path)
+		if mismatch == "" {
+			r.Trace.Add("route", "matched", route.Name)
+			return route.rule(path), authz.ReasonGranted, ""
+		}
+		if r.Trace != nil {
+			r.Trace.Add("route", "no match", route.Name+": "+mismatch)
+		}
+	}
+	if r.Trace != nil {
+		r.Trace.Add("route", "default", "no route matches: default_access is "+p.fallback.String())
+	}
+	return authz.Rule{Access: p.fallback}, authz.ReasonGranted, ""
+}
+
+// mismatch returns the word for what keeps the route from matching, or "" if it matches.
+func (r *route) mismatch(method, host string, path []string) string {
+	switch {
+	case !r.path.match(path):
+		return "path"
+	case len(r.Methods) > 0 && !slices.Contains(r.Methods, method) &&
+		!(method == "HEAD" && slices.Contains(r.Methods, "GET")): // RFC 9110 §9.3.2: HEAD is GET without the content
+		return "method"
+	case len(r.Hosts) > 0 && !slices.Contains(r.Hosts, host):
+		return "host"
+	}
+	return ""
+}
+
+func (r *route) rule(path []string) authz.Rule {
+	return authz.Rule{
+		Route:            r.Name,
+		Service:          r.service.expand(path),
+		Access:           r.Access,
+		Permissions:      r.Permissions,
+		Sources:          r.Sources,
+		StripCredentials: r.StripCredentials,
+	}
+}
+
+// isMethod reports whether s is a method's token (RFC 9110 §9.1, §5.6.2).
+func isMethod(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
+}
