@@ -231,15 +231,3 @@ func requestID(headers []Header) string {
 	}
 	return ""
 }
-
-// SplitPermissions reads a comma list of permissions as trusted context writes it. Blanks around a name
-// and empty names do not count.
-func SplitPermissions(list string) []string {
-	var permissions []string
-	for name := range strings.SplitSeq(list, ",") {
-		if name = strings.Trim(name, " \t"); name != "" {
-			permissions = append(permissions, name)
-		}
-	}
-	return permissions
-}

@@ -51,10 +51,7 @@ var refusals = map[authz.Reason]Problem{
 // Of returns what a client is shown of a refused decision. A reason that is not in the table, and a
 // decision that was allowed, are 503: this function cannot turn into an allow.
 func Of(d *authz.Decision) Problem {
-	p, ok := refusals[d.Reason]
-	if !ok {
-		p = unavailable
-	}
+	p := row(d.Reason)
 	if d.Reason == authz.ReasonPermissionMissing {
 		p.Text += ": required [" + strings.Join(d.Required, ", ") + "], have [" + strings.Join(d.Held, ", ") + "]"
 	}
@@ -62,12 +59,19 @@ func Of(d *authz.Decision) Problem {
 	return p
 }
 
+func row(r authz.Reason) Problem {
+	if p, ok := refusals[r]; ok {
+		return p
+	}
+	return unavailable
+}
+
 // Status returns the HTTP status that a decision stands for: 200 when allowed.
 func Status(d *authz.Decision) int {
 	if d.Allowed() {
 		return 200
 	}
-	return Of(d).Status
+	return row(d.Reason).Status
 }
 
 // Code returns the stable word of a decision: [CodeAllowed] when allowed.
@@ -75,7 +79,7 @@ func Code(d *authz.Decision) string {
 	if d.Allowed() {
 		return CodeAllowed
 	}
-	return Of(d).Code
+	return row(d.Reason).Code
 }
 
 // Body returns the problem as JSON (RFC 9457), the same at every door that answers in HTTP.
