@@ -1,0 +1,97 @@
+package extauthz
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+)
+
+// maxMessageBytes bounds a CheckRequest: 60 KiB of headers is Envoy's own limit, a certificate and a
+// buffered body may come on top.
+const maxMessageBytes = 1 << 20
+
+// GRPC is the gRPC server of this door: Check, health and, if asked for, reflection.
+type GRPC struct {
+	server *grpc.Server
+	health *health.Server
+}
+
+// GRPCOptions make a [GRPC].
+type GRPCOptions struct {
+	Decider    Decider
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // takes the grpc_server_* metrics
+	Reflection bool                  // v1 and v1alpha
+}
+
+// NewGRPC returns a server that is healthy from the first call on.
+func NewGRPC(o GRPCOptions) *GRPC {
+	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram(
+		grpcprom.WithHistogramBuckets([]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .2, .5, 1})))
+	o.Registerer.MustRegister(metrics)
+	// Check recovers by itself, into a denial; this keeps a fault of the other services from ending the
+	// process.
+	recovered := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
+		o.Log.ErrorContext(ctx, "a gRPC handler panicked", "panic", fmt.Sprint(p))
+		return status.Error(codes.Internal, "internal error")
+	})
+	g := &GRPC{
+		health: health.NewServer(),
+		server: grpc.NewServer(
+			grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered)),
+			grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), recovery.StreamServerInterceptor(recovered)),
+			grpc.MaxRecvMsgSize(maxMessageBytes),
+			grpc.MaxConcurrentStreams(1000),
+			grpc.ConnectionTimeout(5*time.Second),
+			// A dead peer is noticed within half a minute; Envoy's own pings, every ten seconds at the most,
+			// are not an offence.
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		),
+	}
+	authv3.RegisterAuthorizationServer(g.server, New(o.Decider, o.Log))
+	healthv1.RegisterHealthServer(g.server, g.health)
+	if o.Reflection {
+		reflection.Register(g.server)
+	}
+	metrics.InitializeMetrics(g.server)
+	g.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
+	g.health.SetServingStatus(Service, healthv1.HealthCheckResponse_SERVING)
+	return g
+}
+
+// Serve answers calls on l until [GRPC.Stop]. It then returns nil.
+func (g *GRPC) Serve(l net.Listener) error { return g.server.Serve(l) }
+
+// Drain makes every health check fail from now on, while calls are still answered.
+func (g *GRPC) Drain() { g.health.Shutdown() }
+
+// Stop closes the listener, tells clients to go elsewhere and waits for calls in flight, at most until
+// ctx ends; then it cuts them off.
+func (g *GRPC) Stop(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		g.server.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		g.server.Stop()
+		<-done
+	}
+}

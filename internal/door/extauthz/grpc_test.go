@@ -1,0 +1,123 @@
+package extauthz
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/passgate/passgate/internal/authz"
+)
+
+// serve runs a server on a free port until the test ends, and returns a connection to it.
+func serve(t *testing.T, d Decider, reflection bool) (*GRPC, *grpc.ClientConn, *prometheus.Registry) {
+	t.Helper()
+	registry := prometheus.NewRegistry()
+	g := NewGRPC(GRPCOptions{Decider: d, Log: slog.New(slog.DiscardHandler), Registerer: registry, Reflection: reflection})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- g.Serve(l) }()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		conn.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		g.Stop(ctx)
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return g, conn, registry
+}
+
+func TestHealthFollowsDrainWhileCallsAreAnswered(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	t.Run("server", func(t *testing.T) {
+		g, conn, _ := serve(t, newEngine(t, routes), false)
+		health := healthv1.NewHealthClient(conn)
+		for _, service := range []string{"", Service} {
+			out, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
+			if err != nil || out.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+				t.Errorf("health of %q: %v, %v", service, out, err)
+			}
+		}
+		g.Drain()
+		for _, service := range []string{"", Service} {
+			out, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
+			if err != nil || out.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
+				t.Errorf("health of %q while draining: %v, %v", service, out, err)
+			}
+		}
+		out, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), checkRequest(encodings[0], "GET", "/docs/a"))
+		if err != nil || out.GetStatus().GetCode() != 0 {
+			t.Errorf("Check while draining: %v, %v", out, err)
+		}
+	})
+}
+
+func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
+	entered := make(chan struct{})
+	g, conn, _ := serve(t, decideFunc(func(ctx context.Context, _ *authz.Request) authz.Decision {
+		close(entered)
+		<-ctx.Done()
+		return authz.Decision{}
+	}), false)
+	called := make(chan error, 1)
+	go func() {
+		_, err := authv3.NewAuthorizationClient(conn).Check(context.Background(), &authv3.CheckRequest{})
+		called <- err
+	}()
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	g.Stop(ctx)
+	if err := <-called; status.Code(err) != codes.Unavailable {
+		t.Errorf("the call in flight ended with %v", err)
+	}
+}
+
+func TestMessagesAreBounded(t *testing.T) {
+	_, conn, _ := serve(t, newEngine(t, routes), false)
+	in := checkRequest(encodings[0], "GET", "/docs/a", "X: "+string(make([]byte, maxMessageBytes)))
+	_, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), in)
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("err = %v, want ResourceExhausted", err)
+	}
+}
+
+func TestMetricsHaveTheUsualNames(t *testing.T) {
+	_, conn, registry := serve(t, newEngine(t, routes), true)
+	if _, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), checkRequest(encodings[0], "GET", "/docs/a")); err != nil {
+		t.Fatal(err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range families {
+		names = append(names, f.GetName())
+	}
+	for _, want := range []string{"grpc_server_started_total", "grpc_server_handled_total", "grpc_server_handling_seconds"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no %s among %q", want, names)
+		}
+	}
+}
