@@ -1,0 +1,82 @@
+package ops
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// Readiness says whether requests should be sent here: a valid configuration is loaded and the process is
+// not draining. Nothing else makes it unready, as a decision needs nothing else. Its zero value is unready;
+// it is safe for concurrent use.
+type Readiness struct {
+	mu       sync.Mutex
+	source   string // of the configuration, "" before one is loaded
+	loaded   time.Time
+	draining bool
+}
+
+// ConfigurationLoaded says that the valid configuration of source, a file's path or another name for it,
+// is in use since at.
+func (r *Readiness) ConfigurationLoaded(source string, at time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.source, r.loaded = source, at
+}
+
+// Drain makes r unready for good.
+func (r *Readiness) Drain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.draining = true
+}
+
+// Unready returns why no request should be sent here, or "" if r is ready.
+func (r *Readiness) Unready() string {
+	for _, c := range r.checks() {
+		if !c.ok {
+			return c.why
+		}
+	}
+	return ""
+}
+
+// check is one thing that readiness hangs on.
+type check struct {
+	name string
+	ok   bool
+	why  string // what is wrong, or more about what is well
+}
+
+func (r *Readiness) checks() []check {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	shutdown := check{name: "shutdown", ok: true}
+	if r.draining {
+		shutdown = check{name: "shutdown", why: "draining"}
+	}
+	configuration := check{name: "configuration", why: "no configuration is loaded"}
+	if !r.loaded.IsZero() {
+		configuration = check{name: "configuration", ok: true, why: r.source + " loaded at " + r.loaded.UTC().Format(time.RFC3339)}
+	}
+	return []check{shutdown, configuration}
+}
+
+// verbose lists the checks, one a line, in the form that Kubernetes uses for its own.
+func (r *Readiness) verbose() string {
+	var b strings.Builder
+	result := "passed"
+	for _, c := range r.checks() {
+		mark, state := "[+]", " ok"
+		if !c.ok {
+			mark, state, result = "[-]", " failed", "failed"
+		}
+		b.WriteString(mark + c.name + state)
+		if c.why != "" {
+			b.WriteString(": " + c.why)
+		}
+		b.WriteString("\n")
+	}
+	b.WriteString("readyz check " + result)
+	return b.String()
+}
