@@ -1,0 +1,129 @@
+// Package config turns a YAML file into one validated value, naming every fault with its line.
+//
+// It reads the file, the environment and the files that it names, once. What it returns is complete:
+// defaults are filled in, keys parsed, routes compiled. The meaning of routes, keys and header names is
+// judged by the packages that own them; their faults are given the line of the field they speak of.
+package config
+
+import (
+	"time"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/identity"
+	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/policy"
+	"github.com/passgate/passgate/internal/yamlstrict"
+)
+
+// DefaultFile is the configuration in the working directory that is read where no other is named.
+const DefaultFile = "passgate.yaml"
+
+// Error is one fault of a configuration: FILE:LINE:COL: field: text.
+type Error = yamlstrict.Fault
+
+// Errors are all faults of a configuration, one to a line. A failed [Load] returns this type.
+type Errors = yamlstrict.Faults
+
+// Warning is something in a valid configuration that is unwise. It prints like an [Error].
+type Warning = yamlstrict.Fault
+
+// Size is a number of bytes.
+type Size = yamlstrict.Size
+
+// Config is a valid configuration, with defaults filled in. It is not changed after it was loaded.
+type Config struct {
+	File string // as given to [Load], or the name of the embedded file
+
+	Listen        Listen
+	Issuers       []Issuer
+	Roles         map[string][]string // role → permissions
+	DefaultAccess authz.Access
+	Routes        []policy.Route
+	KeepHeaders   []string // lower case
+	Log           Log
+	Limits        Limits
+	Drain         Drain
+	GRPC          GRPC
+
+	Policy     *policy.Policy     // Routes, DefaultAccess and paths.allow, compiled
+	ProxyState *identity.Template // of X-Proxy-State
+
+	Warnings []*Warning // in the order of lines
+
+	file     file
+	sections []string // as they come in the file, for Show
+}
+
+// Directory returns what all sources of principals share.
+func (c *Config) Directory() *authz.Directory {
+	d := &authz.Directory{Roles: c.Roles}
+	for _, i := range c.Issuers {
+		if i.UserPrefix != "" {
+			d.Prefixes = append(d.Prefixes, i.UserPrefix)
+		}
+	}
+	return d
+}
+
+// Issuer is a source of JWTs that are accepted.
+type Issuer struct {
+	Name       string             // for routes, logs and commands
+	Issuer     string             // iss
+	Algorithms []keyset.Algorithm // each has a key in Keys, if it has any
+	Keys       *keyset.Set        // no keys in [Gateway], and in [Default] before a key was made
+	MintKey    *keyset.Key        // its first HS256 key, which can sign; nil without one
+	Audiences  []string           // one of which must be in aud; nil: any
+	Leeway     time.Duration      // how long past exp a token is taken
+	ClockSkew  time.Duration      // how far ahead nbf and iat may be
+	UserPrefix string             // stands before sub in user ids
+	Claims     Claims
+}
+
+// Listen holds the addresses of the servers.
+type Listen struct {
+	GRPC  string `yaml:"grpc"` // host:port or unix:///path
+	Ops   string `yaml:"ops"`
+	Debug string `yaml:"debug,omitempty"` // empty: off
+}
+
+// Claims are the names of the claims that hold what is known of a user.
+type Claims struct {
+	UserID       string `yaml:"user_id"`
+	Roles        string `yaml:"roles"`
+	Permissions  string `yaml:"permissions"`
+	Scope        string `yaml:"scope"`
+	Email        string `yaml:"email"`
+	Subscription string `yaml:"subscription"`
+	Country      string `yaml:"country"`
+	Platform     string `yaml:"platform"`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level     string `yaml:"level" oneof:"debug|info|warn|error"`
+	Decisions string `yaml:"decisions" oneof:"all|denied|none"`
+}
+
+// Limits bound what a request may bring.
+type Limits struct {
+	Token Size `yaml:"token"` // bytes of a bearer token
+}
+
+// Drain is how a server goes: it stays Wait long after it said so, then gives requests in flight Timeout.
+type Drain struct {
+	Wait    time.Duration `yaml:"wait"`
+	Timeout time.Duration `yaml:"timeout"`
+}
+
+// GRPC are settings of the gRPC server.
+type GRPC struct {
+	Reflection bool `yaml:"reflection"`
+}
+
+// Names of the access levels as configured.
+var accessLevels = map[string]authz.Access{
+	"authenticated": authz.AccessAuthenticated,
+	"optional":      authz.AccessOptional,
+	"public":        authz.AccessPublic,
+	"deny":          authz.AccessDeny,
+}

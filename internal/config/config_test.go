@@ -1,0 +1,239 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/keyset"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const testSecret = "test-secret-not-for-production-00001"
+
+// testEnv stands in for the environment.
+func testEnv(name string) (string, bool) {
+	value, ok := map[string]string{
+		"SECRET":   testSecret,
+		"AUDIENCE": "api: [x] # not YAML\nkey: value",
+		"EMPTY":    "",
+		"WORD":     "perhaps",
+		"YAML":     "[semicolon]",
+		"BYTES":    testSecret + "\xff",
+	}[name]
+	return value, ok
+}
+
+// write puts a configuration in a folder of its own and returns its name.
+func write(t testing.TB, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "passgate.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// golden compares got with a file, or rewrites it with -update.
+func golden(t *testing.T, file, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", file, diff)
+	}
+}
+
+// holdsSecret reports whether text holds a fixture's secret, or a piece that could only be of one.
+func holdsSecret(text string) bool {
+	return strings.Contains(text, "for-production") || strings.Contains(text, "secret-too-short") || strings.Contains(text, "production,")
+}
+
+func TestBrokenFilesNameEveryFaultWithItsPlace(t *testing.T) {
+	files, err := filepath.Glob("testdata/broken/*.yaml")
+	if err != nil || len(files) < 40 {
+		t.Fatalf("found %d broken files, want 40 at least (%v)", len(files), err)
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			_, err := Load(file, testEnv)
+			var faults Errors
+			if !errors.As(err, &faults) {
+				t.Fatalf("Load = %v, want Errors", err)
+			}
+			golden(t, strings.TrimSuffix(file, ".yaml")+".txt", err.Error()+"\n")
+			if holdsSecret(err.Error()) {
+				t.Errorf("the error shows a secret:\n%v", err)
+			}
+			for _, f := range faults {
+				if f.Line < 1 || f.Column < 1 {
+					t.Errorf("no place in %v", f)
+				}
+			}
+			if lines := strings.Count(err.Error(), "\n") + 1; lines != len(faults) {
+				t.Errorf("%d faults on %d lines", len(faults), lines)
+			}
+		})
+	}
+}
+
+func TestGoodFileIsReadWhole(t *testing.T) {
+	c, err := Load("testdata/good.yaml", testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Listen != (Listen{"unix:///run/passgate/grpc.sock", "[::1]:9090", "127.0.0.1:6060"}) {
+		t.Errorf("Listen = %+v", c.Listen)
+	}
+	accounts, partner, devices := c.Issuers[0], c.Issuers[1], c.Issuers[2]
+	if want := []string{"api", "api: [x] # not YAML\nkey: value"}; !cmp.Equal(accounts.Audiences, want) {
+		t.Errorf("Audiences = %q, want %q", accounts.Audiences, want)
+	}
+	if accounts.Leeway != 5*time.Second || accounts.ClockSkew != 0 || partner.Leeway != 0 || partner.ClockSkew != time.Minute {
+		t.Errorf("leeway and skew = %v %v, %v %v", accounts.Leeway, accounts.ClockSkew, partner.Leeway, partner.ClockSkew)
+	}
+	if accounts.MintKey == nil || accounts.MintKey.ID != "" || partner.MintKey != nil || devices.MintKey != nil {
+		t.Errorf("keys to mint with = %v %v %v", accounts.MintKey, partner.MintKey, devices.MintKey)
+	}
+	if partner.Audiences != nil || partner.Claims.Roles != "groups" || partner.Claims.UserID != "sub" {
+		t.Errorf("partner = %+v", partner)
+	}
+	for id, algorithm := range map[string]keyset.Algorithm{"ec-1": keyset.ES256, "ed-1": keyset.EdDSA} {
+		if _, err := partner.Keys.Key(t.Context(), id, true, algorithm); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := devices.Keys.Key(t.Context(), "device-1", true, keyset.RS256); err != nil {
+		t.Error(err)
+	}
+	wantRoles := map[string][]string{"admin": {"read", "write", "delete"}, "operator": {"read", "write", "delete"}, "guest": nil}
+	if diff := cmp.Diff(wantRoles, c.Roles); diff != "" {
+		t.Error(diff)
+	}
+	if want := []string{"partner:", "device:"}; !cmp.Equal(c.Directory().Prefixes, want) {
+		t.Errorf("Prefixes = %q, want %q", c.Directory().Prefixes, want)
+	}
+	if c.DefaultAccess != authz.AccessDeny || c.Policy == nil || c.ProxyState == nil {
+		t.Errorf("default access %v, policy %v, template %v", c.DefaultAccess, c.Policy, c.ProxyState)
+	}
+	r := c.Routes[2]
+	if !cmp.Equal(r.Sources, []string{"accounts", "partner"}) || r.Access != authz.AccessAuthenticated || !c.Routes[1].StripCredentials {
+		t.Errorf("Routes = %+v", c.Routes)
+	}
+	if c.Log != (Log{"warn", "denied"}) || c.Limits.Token != 16<<10 || c.Drain != (Drain{0, time.Minute}) || c.GRPC.Reflection {
+		t.Errorf("%+v %+v %+v %+v", c.Log, c.Limits, c.Drain, c.GRPC)
+	}
+}
+
+func TestDefaultAccessHangsOnTheRoutes(t *testing.T) {
+	for _, test := range []struct {
+		name, text string
+		want       authz.Access
+	}{
+		{"no routes", "log: {level: info}", authz.AccessAuthenticated},
+		{"empty routes", "routes: []", authz.AccessAuthenticated},
+		{"a route", `routes: [{path: "/"}]`, authz.AccessDeny},
+		{"a route, left empty", "default_access: ${EMPTY}\nroutes: [{path: \"/\"}]", authz.AccessDeny},
+		{"a route, and said", "default_access: authenticated\nroutes: [{path: \"/\"}]", authz.AccessAuthenticated},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := Load(write(t, test.text), testEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.DefaultAccess != test.want {
+				t.Errorf("DefaultAccess = %v, want %v", c.DefaultAccess, test.want)
+			}
+		})
+	}
+}
+
+func TestWarningsNameTheFieldAndItsPlace(t *testing.T) {
+	c, err := Load("testdata/unwise.yaml", testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, w := range c.Warnings {
+		fmt.Fprintln(&b, w)
+	}
+	golden(t, "testdata/unwise.txt", b.String())
+}
+
+func TestCoversIsNeverWrong(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want bool
+	}{
+		{"/a", "/a", true},
+		{"/{x}", "/a", true},
+		{"/{x}/b", "/{y}/b", true},
+		{"/**", "/a/b", true},
+		{"/**", "/", true},
+		{"/a/**", "/a", true},
+		{"/a/**", "/a/**", true},
+		{"/a/**", "/a/{x}/**", true},
+		{"/a", "/{x}", false},
+		{"/{x}", "/", false},
+		{"/a/{x}", "/a/", false},
+		{"/a/{x}", "/a/**", false},
+		{"/a/b/**", "/a/**", false},
+		{"/a", "/a/", false},
+		{"/a/**", "/b/c", false},
+	} {
+		if got := coversPath(test.a, test.b); got != test.want {
+			t.Errorf("coversPath(%q, %q) = %v, want %v", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+func TestMissingFileIsAnErrorThatSaysSo(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"), testEnv)
+	var faults Errors
+	if !errors.As(err, &faults) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load = %v, want Errors that wrap fs.ErrNotExist", err)
+	}
+}
+
+func TestRelativeNamesCountFromTheFolderAsGiven(t *testing.T) {
+	// As a ConfigMap is mounted: the file is a link into a folder that is swapped, the key beside it too.
+	dir := t.TempDir()
+	version := filepath.Join(dir, "..2024")
+	if err := os.Mkdir(version, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(DefaultYAML()), "secret: ${PASSGATE_JWT_SECRET:-}", "secret_file: key.txt")
+	for _, err := range []error{
+		os.WriteFile(filepath.Join(version, "real.yaml"), []byte(text), 0o600),
+		os.WriteFile(filepath.Join(dir, "key.txt"), []byte(testSecret), 0o600),
+		os.Symlink(filepath.Join("..2024", "real.yaml"), filepath.Join(dir, "passgate.yaml")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Load(filepath.Join(dir, "passgate.yaml"), testEnv); err != nil {
+		t.Error(err)
+	}
+	if _, err := Load(filepath.Join(version, "real.yaml"), testEnv); err == nil {
+		t.Error("the key was found, though it is not in the folder of the file as given")
+	}
+}

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"time"
+
+	"github.com/passgate/passgate/internal/identity"
+)
+
+// file is the configuration as it is written. The order of fields is that of Show.
+type file struct {
+	Listen        Listen              `yaml:"listen"`
+	Issuers       []issuer            `yaml:"issuers,omitempty"`
+	Roles         map[string][]string `yaml:"roles,omitempty"`
+	DefaultAccess string              `yaml:"default_access" oneof:"deny|authenticated|public"`
+	Routes        []route             `yaml:"routes,omitempty"`
+	Headers       headers             `yaml:"headers,omitempty"`
+	ProxyState    proxyState          `yaml:"proxy_state"`
+	Log           Log                 `yaml:"log"`
+	Limits        Limits              `yaml:"limits"`
+	Paths         paths               `yaml:"paths,omitempty"`
+	Drain         Drain               `yaml:"drain"`
+	GRPC          GRPC                `yaml:"grpc"`
+}
+
+type issuer struct {
+	Name          string        `yaml:"name" required:"true"`
+	Issuer        string        `yaml:"issuer" required:"true"`
+	Algorithms    []string      `yaml:"algorithms" required:"true" nonempty:"true" oneof:"HS256|RS256|ES256|EdDSA"`
+	Secret        Secret        `yaml:"secret,omitempty"`
+	SecretFile    string        `yaml:"secret_file,omitempty"`
+	PublicKey     string        `yaml:"public_key,omitempty"`
+	PublicKeyFile string        `yaml:"public_key_file,omitempty"`
+	JWKSFile      string        `yaml:"jwks_file,omitempty"`
+	KeyID         string        `yaml:"kid,omitempty"`
+	Audiences     audiences     `yaml:"audiences" word:"any" nonempty:"true"`
+	Leeway        time.Duration `yaml:"leeway"`
+	ClockSkew     time.Duration `yaml:"clock_skew"`
+	UserPrefix    string        `yaml:"user_prefix,omitempty"`
+	Claims        Claims        `yaml:"claims"`
+}
+
+type route struct {
+	Name             string   `yaml:"name,omitempty"`
+	Hosts            []string `yaml:"hosts,omitempty" nonempty:"true"`
+	Methods          []string `yaml:"methods,omitempty" nonempty:"true"`
+	Path             string   `yaml:"path"`
+	Access           string   `yaml:"access" oneof:"authenticated|optional|public|deny"`
+	Service          string   `yaml:"service,omitempty"`
+	Permissions      []string `yaml:"permissions,omitempty"`
+	Credentials      []string `yaml:"credentials,omitempty" nonempty:"true"`
+	StripCredentials bool     `yaml:"strip_credentials,omitempty"`
+}
+
+type headers struct {
+	Keep []string `yaml:"keep,omitempty"`
+}
+
+type proxyState struct {
+	Template string `yaml:"template"`
+}
+
+type paths struct {
+	Allow []string `yaml:"allow,omitempty" oneof:"semicolon|double_slash"`
+}
+
+// audiences are nil for any.
+type audiences []string
+
+// SetDefaults fills in what a file need not say. default_access hangs on the routes: see settleDefaultAccess.
+func (f *file) SetDefaults() {
+	f.Listen = Listen{GRPC: "127.0.0.1:9191", Ops: "127.0.0.1:9090"}
+	f.ProxyState.Template = identity.DefaultTemplate
+	f.Log = Log{Level: "info", Decisions: "all"}
+	f.Limits.Token = 8 << 10
+	f.Drain = Drain{Wait: 5 * time.Second, Timeout: 30 * time.Second}
+	f.GRPC.Reflection = true
+}
+
+// SetDefaults fills in what an issuer need not say.
+func (i *issuer) SetDefaults() {
+	i.ClockSkew = time.Minute
+	i.Claims = Claims{
+		UserID: "sub", Roles: "roles", Permissions: "permissions", Scope: "scope", Email: "email",
+		Subscription: "subscription", Country: "country", Platform: "platform",
+	}
+}
+
+// SetDefaults fills in what a route need not say.
+func (r *route) SetDefaults() { r.Access = "authenticated" }

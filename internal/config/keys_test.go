@@ -1,0 +1,143 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/passgate/passgate/internal/keyset"
+)
+
+// verifies reports whether what secret signs verifies with the issuer's key.
+func verifies(t *testing.T, i Issuer, secret string) bool {
+	t.Helper()
+	signer, err := keyset.Secret([]byte(secret)).Signer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signature, err := signer.Sign("text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := i.Keys.Key(t.Context(), "", false, keyset.HS256)
+	return err == nil && key.Verify("text", signature) == nil
+}
+
+func TestSecretFileLosesOneFinalNewline(t *testing.T) {
+	for _, test := range []struct{ name, content, want string }{
+		{"none", testSecret, testSecret},
+		{"newline", testSecret + "\n", testSecret},
+		{"carriage return and newline", testSecret + "\r\n", testSecret},
+		{"two newlines", testSecret + "\n\n", testSecret + "\n"},
+		{"carriage return alone", testSecret + "\r", testSecret + "\r"},
+		{"blanks", " " + testSecret + " \n", " " + testSecret + " "},
+		{"not text", testSecret + "\x00\xff\n", testSecret + "\x00\xff"},
+		{"no variable", testSecret + "${SECRET}", testSecret + "${SECRET}"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := write(t, "issuers: [{name: a, issuer: b, algorithms: [HS256], secret_file: key}]\n")
+			if err := os.WriteFile(filepath.Join(filepath.Dir(path), "key"), []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c, err := Load(path, testEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !verifies(t, c.Issuers[0], test.want) {
+				t.Error("the key is not what is in the file")
+			}
+		})
+	}
+}
+
+func TestSecretInTheEnvironmentIsTakenAsItIs(t *testing.T) {
+	for _, secret := range []string{
+		testSecret,
+		testSecret + "\n",
+		"a: {b: [c]} # " + testSecret,
+		"*&!|>'\"%@` " + testSecret,
+		"1234567890123456789012345678901234567890",
+		"${SECRET} " + testSecret, // not read a second time
+	} {
+		env := func(string) (string, bool) { return secret, true }
+		c, err := Load(write(t, "issuers:\n  - name: a\n    issuer: b\n    algorithms: [HS256]\n    secret: ${X}\n"), env)
+		if err != nil {
+			t.Errorf("%q: %v", secret, err)
+			continue
+		}
+		if !verifies(t, c.Issuers[0], secret) {
+			t.Errorf("%q: the key is not what is in the environment", secret)
+		}
+	}
+}
+
+func TestDefaultTakesTheKeyThatThereIs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	none := func(string) (string, bool) { return "", false }
+
+	c, err := Default(none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Issuers[0].MintKey != nil || verifies(t, c.Issuers[0], testSecret) {
+		t.Error("without a key there is one")
+	}
+
+	if err := GenerateKey(KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(KeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(content) != 44 || content[43] != '\n' || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key file has %d bytes and mode %v", len(content), info.Mode())
+	}
+	if err := GenerateKey(KeyFile); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a second key: %v, want fs.ErrExist", err)
+	}
+	if entries, _ := os.ReadDir("."); len(entries) != 1 {
+		t.Errorf("%d files are left, want the key alone", len(entries))
+	}
+	if c, err = Default(none); err != nil {
+		t.Fatal(err)
+	}
+	if c.Issuers[0].MintKey == nil || !verifies(t, c.Issuers[0], string(content[:43])) {
+		t.Error("the key file was not taken")
+	}
+
+	env := func(name string) (string, bool) { return testSecret, name == "PASSGATE_JWT_SECRET" }
+	if c, err = Default(env); err != nil {
+		t.Fatal(err)
+	}
+	if !verifies(t, c.Issuers[0], testSecret) {
+		t.Error("the environment does not go before the key file")
+	}
+}
+
+func TestDefaultRefusesABrokenKeyFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile(KeyFile, []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var faults Errors
+	if _, err := Default(nil); !errors.As(err, &faults) {
+		t.Errorf("Default = %v, want Errors", err)
+	}
+}
+
+func TestGatewayHasOneRouteAndNoKey(t *testing.T) {
+	c := Gateway()
+	if len(c.Routes) != 1 || len(c.Issuers) != 1 || c.Issuers[0].Issuer != "https://auth.example.com" || c.Issuers[0].MintKey != nil {
+		t.Errorf("Gateway = %+v", c)
+	}
+	if len(c.Issuers[0].Algorithms) != len(keyset.Algorithms()) {
+		t.Errorf("Algorithms = %v", c.Issuers[0].Algorithms)
+	}
+}

@@ -1,0 +1,264 @@
+package config
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/identity"
+	"github.com/passgate/passgate/internal/policy"
+	"github.com/passgate/passgate/internal/yamlstrict"
+)
+
+//go:embed default.yaml
+var defaultYAML []byte
+
+//go:embed gateway.yaml
+var gatewayYAML []byte
+
+// loader reads one configuration. Faults are gathered in doc.
+type loader struct {
+	doc  *yamlstrict.Document
+	dir  string // relative file names count from here
+	file file
+
+	embedded bool   // an issuer may be without a key
+	keyFile  string // where the key of such an issuer is, if it exists; "" for nowhere
+}
+
+// Load reads and validates the configuration file at path. env is [os.LookupEnv] or stands in for it.
+// A failure is of type [Errors]; it wraps [fs.ErrNotExist] if there is no such file.
+func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	data, err := readFile(path, yamlstrict.MaxBytes)
+	if err != nil {
+		return nil, Errors{{File: path, Text: "cannot read the file: " + cause(err), Err: err}}
+	}
+	l := loader{dir: filepath.Dir(path)}
+	return l.load(path, data, env)
+}
+
+// Default returns the embedded default configuration, for a run without a file. Its one issuer has the key
+// in PASSGATE_JWT_SECRET, else that in [KeyFile], else none, and then takes no token: a server calls
+// [GenerateKey] first.
+func Default(env func(string) (string, bool)) (*Config, error) {
+	l := loader{dir: ".", embedded: true, keyFile: KeyFile}
+	return l.load("default.yaml", defaultYAML, env)
+}
+
+// DefaultYAML returns the text of the embedded default configuration.
+func DefaultYAML() []byte { return slices.Clone(defaultYAML) }
+
+// Gateway returns the configuration of the JSON-lines door without a file. Its one issuer has no key: it
+// comes in the init message.
+func Gateway() *Config {
+	l := loader{dir: ".", embedded: true}
+	c, err := l.load("gateway.yaml", gatewayYAML, func(string) (string, bool) { return "", false })
+	if err != nil {
+		panic(fmt.Sprintf("config: the embedded configuration of the gateway: %v", err))
+	}
+	return c
+}
+
+// load decodes a file and judges its values, all of them even after a fault.
+func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config, error) {
+	if env == nil {
+		env = func(string) (string, bool) { return "", false }
+	}
+	l.doc = yamlstrict.Read(name, data, env, &l.file)
+	c := &Config{
+		File:        name,
+		Listen:      l.file.Listen,
+		Roles:       l.file.Roles,
+		KeepHeaders: l.file.Headers.Keep,
+		Log:         l.file.Log,
+		Limits:      l.file.Limits,
+		Drain:       l.file.Drain,
+		GRPC:        l.file.GRPC,
+	}
+	l.judgeListen()
+	c.Issuers = l.judgeIssuers()
+	c.Routes = l.judgeRoutes()
+	c.DefaultAccess = l.settleDefaultAccess()
+	c.Policy = l.compile(c.Routes, c.DefaultAccess)
+	c.ProxyState = l.judgeIdentity()
+	l.judgeBounds()
+	if err := l.doc.Err(); err != nil {
+		return nil, err
+	}
+	c.Warnings = l.warnings(c)
+	c.file = l.file
+	c.sections = l.sections()
+	return c, nil
+}
+
+// settleDefaultAccess fills in default_access, whose default hangs on the routes.
+func (l *loader) settleDefaultAccess() authz.Access {
+	if l.file.DefaultAccess == "" {
+		l.file.DefaultAccess = "authenticated"
+		if len(l.file.Routes) > 0 {
+			l.file.DefaultAccess = "deny"
+		}
+	}
+	return access(l.file.DefaultAccess)
+}
+
+// access returns the level of that name. An unknown one was a fault already, and refuses.
+func access(name string) authz.Access {
+	if level, known := accessLevels[name]; known {
+		return level
+	}
+	return authz.AccessDeny
+}
+
+func (l *loader) judgeRoutes() []policy.Route {
+	var names []string
+	for _, issuer := range l.file.Issuers {
+		if issuerName.MatchString(issuer.Name) && !slices.Contains(names, issuer.Name) {
+			names = append(names, issuer.Name)
+		}
+	}
+	routes := make([]policy.Route, len(l.file.Routes))
+	for i, r := range l.file.Routes {
+		for j, name := range r.Credentials {
+			if !slices.Contains(names, name) {
+				l.doc.Fault(fmt.Sprintf("routes[%d].credentials[%d]", i, j), "no issuer has this name; want %s", oneOf(names))
+			}
+		}
+		routes[i] = policy.Route{
+			Name: r.Name, Hosts: r.Hosts, Methods: r.Methods, Path: r.Path, Access: access(r.Access),
+			Service: r.Service, Permissions: r.Permissions, Sources: r.Credentials, StripCredentials: r.StripCredentials,
+		}
+	}
+	return routes
+}
+
+// compile returns the policy of the routes, or gives its faults their lines.
+func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.Policy {
+	for i, form := range l.file.Paths.Allow {
+		if slices.Contains(l.file.Paths.Allow[:i], form) {
+			l.doc.Fault(fmt.Sprintf("paths.allow[%d]", i), "stands here again; take it out")
+		}
+	}
+	p, err := policy.New(policy.Options{
+		Routes:           routes,
+		Default:          fallback,
+		AllowSemicolon:   slices.Contains(l.file.Paths.Allow, "semicolon"),
+		AllowDoubleSlash: slices.Contains(l.file.Paths.Allow, "double_slash"),
+	})
+	for _, err := range unjoin(err) {
+		var fault *policy.RouteError
+		if !errors.As(err, &fault) {
+			l.doc.Fault("routes", "%v", err)
+			continue
+		}
+		field := fmt.Sprintf("routes[%d].%s", fault.Route, fault.Field)
+		if fault.Item >= 0 {
+			field += fmt.Sprintf("[%d]", fault.Item)
+		}
+		l.doc.Fault(field, "%s", fault.Text)
+	}
+	return p
+}
+
+// unjoin returns the errors that errors.Join has put together.
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	if err != nil {
+		return []error{err}
+	}
+	return nil
+}
+
+// judgeIdentity judges what the upstream is told, and returns the template of X-Proxy-State.
+func (l *loader) judgeIdentity() *identity.Template {
+	for i, name := range l.file.Headers.Keep {
+		if err := identity.CheckKeep(name); err != nil {
+			l.doc.Fault(fmt.Sprintf("headers.keep[%d]", i), "%v", err)
+		}
+	}
+	template, err := identity.ParseTemplate(l.file.ProxyState.Template)
+	if err != nil {
+		l.doc.Fault("proxy_state.template", "%v", err)
+	}
+	return template
+}
+
+func (l *loader) judgeBounds() {
+	const minToken, maxToken = 256, 64 << 10 // no token of use is smaller, no header passes Envoy that is larger
+	if t := l.file.Limits.Token; t < minToken || t > maxToken {
+		l.doc.Fault("limits.token", "want a size from %v to %v", Size(minToken), Size(maxToken))
+	}
+	const maxDrain = time.Hour
+	if l.file.Drain.Wait > maxDrain {
+		l.doc.Fault("drain.wait", "want a duration from 0s to 1h")
+	}
+	if t := l.file.Drain.Timeout; t <= 0 || t > maxDrain {
+		l.doc.Fault("drain.timeout", "want a duration above 0s, up to 1h")
+	}
+}
+
+// path returns where a file that the configuration names is.
+func (l *loader) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(l.dir, name)
+}
+
+// readFile reads a file of limit bytes at most.
+func readFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("it is larger than %v", Size(limit))
+	}
+	return data, err
+}
+
+// cause returns what an error of the file system says apart from the file's name.
+func cause(err error) string {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err.Error()
+	}
+	return err.Error()
+}
+
+// oneOf returns the names of issuers for a fault's text.
+func oneOf(names []string) string {
+	if len(names) == 0 {
+		return "an issuer of that name first"
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// sections returns the sections that the file has, as they come in it.
+func (l *loader) sections() []string {
+	places := map[string]yamlstrict.Pos{}
+	for _, name := range sectionNames() {
+		if l.doc.Has(name) {
+			places[name] = l.doc.Pos(name)
+		}
+	}
+	return slices.SortedFunc(maps.Keys(places), func(a, b string) int {
+		if places[a].Line != places[b].Line {
+			return places[a].Line - places[b].Line
+		}
+		return places[a].Column - places[b].Column
+	})
+}

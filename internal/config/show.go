@@ -1,0 +1,122 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Show returns the configuration as YAML, with defaults filled in and secrets masked. The file's own
+// sections come first, in its order. But for the masks it can be loaded again.
+func (c *Config) Show() ([]byte, error) {
+	root := nodeOf(reflect.ValueOf(c.file))
+	root.Content = inOrder(root.Content, c.sections)
+	var b bytes.Buffer
+	out := yaml.NewEncoder(&b)
+	out.SetIndent(2)
+	if err := out.Encode(root); err != nil {
+		return nil, fmt.Errorf("show the configuration: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// inOrder returns the pairs of a mapping, those named first.
+func inOrder(pairs []*yaml.Node, names []string) []*yaml.Node {
+	var first, rest []*yaml.Node
+	for _, name := range names {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i].Value == name {
+				first = append(first, pairs[i], pairs[i+1])
+			}
+		}
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if !slices.Contains(names, pairs[i].Value) {
+			rest = append(rest, pairs[i], pairs[i+1])
+		}
+	}
+	return append(first, rest...)
+}
+
+// nodeOf returns a value of the file's types as YAML. The library's own way from values to nodes writes text
+// and reads it back, and breaks on text that begins with a newline.
+func nodeOf(v reflect.Value) *yaml.Node {
+	switch value := v.Interface().(type) {
+	case Secret:
+		return word("<" + redacted + ">")
+	case audiences:
+		if value == nil {
+			return word("any")
+		}
+	case time.Duration:
+		return word(value.String())
+	case Size:
+		return word(value.String())
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		return structNode(v)
+	case reflect.Map:
+		n := &yaml.Node{Kind: yaml.MappingNode}
+		for _, key := range slices.Sorted(maps.Keys(v.Interface().(map[string][]string))) {
+			n.Content = append(n.Content, textNode(key), nodeOf(v.MapIndex(reflect.ValueOf(key))))
+		}
+		return n
+	case reflect.Slice:
+		n := &yaml.Node{Kind: yaml.SequenceNode}
+		if v.Type().Elem().Kind() == reflect.String {
+			n.Style = yaml.FlowStyle
+		}
+		for i := range v.Len() {
+			n.Content = append(n.Content, nodeOf(v.Index(i)))
+		}
+		return n
+	case reflect.Bool:
+		return word(strconv.FormatBool(v.Bool()))
+	}
+	// What a file reads as a variable must not become one.
+	return textNode(strings.ReplaceAll(v.String(), "${", "$${"))
+}
+
+func structNode(v reflect.Value) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.MappingNode}
+	for i := range v.NumField() {
+		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		if option == "omitempty" && v.Field(i).IsZero() {
+			continue
+		}
+		n.Content = append(n.Content, word(name), nodeOf(v.Field(i)))
+	}
+	return n
+}
+
+var plainText = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9_./-]*(:[A-Za-z0-9_./-]+)*$`)
+
+// textNode returns a string, in quotes unless it is plain text in any reading.
+func textNode(s string) *yaml.Node {
+	n := word(s)
+	if n.ShortTag() != "!!str" || !plainText.MatchString(s) {
+		n.Tag, n.Style = "!!str", yaml.DoubleQuotedStyle
+	}
+	return n
+}
+
+func word(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }
+
+// sectionNames returns the keys at the root of a file.
+func sectionNames() []string {
+	t := reflect.TypeFor[file]()
+	names := make([]string, t.NumField())
+	for i := range names {
+		names[i], _, _ = strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+	}
+	return names
+}

@@ -1,0 +1,128 @@
+// Package yamlstrict reads YAML into Go values, naming every fault by line and column.
+//
+// It takes one document with a mapping at its root, and reports all that is wrong at once: unknown and
+// repeated keys, values of another type, missing fields. What YAML offers beyond plain data (several
+// documents, tags, merge keys) is refused; anchors are followed, within bounds. No fault shows the value of
+// a field, which may be a secret.
+//
+// Fields are bound by struct tags:
+//
+//	yaml:"name"        the key; fields without it are left alone
+//	required:"true"    the key must be there
+//	oneof:"a|b"        the words that a string, or each string of a list, may be
+//	word:"any"         a []string may be this word instead, which leaves it nil
+//	nonempty:"true"    a list that is there must hold something
+//
+// A field that is left empty is as good as absent. A struct with a method SetDefaults has it called before
+// its fields are read. Types: string, bool, int, float64, [time.Duration], [Size], slices, maps with string
+// keys, structs, pointers to these, and any for free data (map[string]any, []any, string, int64, float64,
+// bool, nil).
+package yamlstrict
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Bounds of what is read: a file is configuration, written by hand.
+const (
+	MaxBytes = 4 << 20 // size of a file
+	maxNodes = 1 << 20 // nodes decoded, those reached through anchors counted each time
+	maxDepth = 64      // nesting
+	maxKey   = 256     // bytes in a key
+
+	maxFaults = 1000 // reported of one file
+)
+
+// Lookup finds a variable of the environment, as [os.LookupEnv] does.
+type Lookup func(name string) (string, bool)
+
+// Document is a file that was read. It remembers where each field stands, so that the reader of its values
+// can add faults of its own.
+type Document struct {
+	file   string
+	places map[string]Pos  // by dotted path, of fields that are there and not empty
+	faulty map[string]bool // paths that have a fault of their own
+	inside map[string]bool // paths that have a fault, or hold one that has
+	faults []*Fault
+}
+
+// Decode reads a YAML file into the struct that into points to. A non-nil error is of type [Faults].
+func Decode(file string, data []byte, into any) error {
+	return Read(file, data, nil, into).Err()
+}
+
+// Read is [Decode] for a reader that goes on to judge the values: faults are found in the document's
+// Err. With env, ${NAME} and ${NAME:-default} in values are replaced from it, after the YAML was parsed.
+func Read(file string, data []byte, env Lookup, into any) *Document {
+	doc := &Document{file: file, places: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}}
+	v := reflect.ValueOf(into)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		panic(fmt.Sprintf("yamlstrict: cannot decode into %T, only into a pointer to a struct", into))
+	}
+	setDefaults(v.Elem())
+	d := decoder{doc: doc, env: env}
+	if root := doc.parse(data); root != nil {
+		d.decode(root, "", v.Elem(), rules{})
+	}
+	return doc
+}
+
+// Err returns all faults so far as [Faults], in the order of lines, or nil.
+func (doc *Document) Err() error {
+	if len(doc.faults) == 0 {
+		return nil
+	}
+	sortByPlace(doc.faults)
+	return Faults(doc.faults)
+}
+
+// Has reports whether a field is in the file and not empty, with a fault or without.
+func (doc *Document) Has(field string) bool {
+	_, ok := doc.places[field]
+	return ok
+}
+
+// Sound reports whether a field, and what is in it, was read without a fault.
+func (doc *Document) Sound(field string) bool { return !doc.inside[field] }
+
+// Pos returns where a field stands, or else the nearest field around it.
+func (doc *Document) Pos(field string) Pos {
+	for {
+		if pos, ok := doc.places[field]; ok || field == "" {
+			return pos
+		}
+		field = parent(field)
+	}
+}
+
+// At returns a fault of a field, for a warning: the document does not keep it.
+func (doc *Document) At(field, format string, args ...any) *Fault {
+	return &Fault{File: doc.file, Pos: doc.Pos(field), Field: field, Text: fmt.Sprintf(format, args...)}
+}
+
+// Fault adds a fault of a field. A field that has one already keeps the first: the others follow from it.
+func (doc *Document) Fault(field, format string, args ...any) {
+	if !doc.faulty[field] {
+		doc.add(doc.At(field, format, args...))
+	}
+}
+
+func (doc *Document) add(f *Fault) {
+	if len(doc.faults) < maxFaults {
+		doc.faults = append(doc.faults, f)
+	}
+	doc.faulty[f.Field] = true
+	for field := f.Field; !doc.inside[field]; field = parent(field) {
+		doc.inside[field] = true
+	}
+}
+
+// parent returns the path of what holds a field, "" for the file itself.
+func parent(field string) string {
+	if strings.HasSuffix(field, `"]`) { // a quoted key, which may hold anything
+		return field[:strings.LastIndex(field, `["`)]
+	}
+	return field[:max(strings.LastIndexAny(field, ".["), 0)]
+}

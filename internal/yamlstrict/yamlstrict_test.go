@@ -1,0 +1,232 @@
+package yamlstrict
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type sample struct {
+	Pos       Pos
+	Name      string            `yaml:"name"`
+	On        bool              `yaml:"on"`
+	Count     int               `yaml:"count"`
+	Small     int8              `yaml:"small"`
+	Ratio     float64           `yaml:"ratio"`
+	Wait      time.Duration     `yaml:"wait"`
+	Size      Size              `yaml:"size"`
+	Level     string            `yaml:"level" oneof:"low|high"`
+	Words     []string          `yaml:"words" word:"any"`
+	Headers   map[string]string `yaml:"headers"`
+	Free      any               `yaml:"free"`
+	FreeMap   map[string]any    `yaml:"free_map"`
+	Items     []item            `yaml:"items"`
+	Maybe     *bool             `yaml:"maybe"`
+	Untouched string
+}
+
+type item struct {
+	Pos  Pos
+	Name string `yaml:"name" required:"true"`
+	Kind string `yaml:"kind"`
+}
+
+func (i *item) SetDefaults() { i.Kind = "plain" }
+
+func TestValuesOfEveryKindAreRead(t *testing.T) {
+	var got sample
+	err := Decode("f.yaml", []byte(`
+name: a
+on: true
+count: -3
+ratio: 1.5
+wait: 1m30s
+size: 8KiB
+level: high
+words: [x, "1"]
+headers: {a: "b", c: ""}
+free: {a: [1, 2.5, true, null, text, "5", 2024-01-01], b: {}}
+free_map: {token: ""}
+items:
+  - name: one
+  - {name: two, kind: other}
+maybe: false
+`), &got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	no := false
+	want := sample{
+		Pos: Pos{2, 1}, Name: "a", On: true, Count: -3, Ratio: 1.5, Wait: 90 * time.Second, Size: 8192, Level: "high",
+		Words: []string{"x", "1"}, Headers: map[string]string{"a": "b", "c": ""},
+		Free: map[string]any{
+			"a": []any{int64(1), 2.5, true, nil, "text", "5", "2024-01-01"},
+			"b": map[string]any{},
+		},
+		FreeMap: map[string]any{"token": ""},
+		Items:   []item{{Pos{14, 5}, "one", "plain"}, {Pos{15, 5}, "two", "other"}},
+		Maybe:   &no,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFaultsNameFieldAndPlace(t *testing.T) {
+	for _, test := range []struct{ name, text, want string }{
+		{"two faults, in order", "wait: 5\nname: 7\n", "f.yaml:1:7: wait: want a duration with its unit, such as 0s, 500ms or 1m30s\nf.yaml:2:7: name: want text; put what reads as a number, a date, true or false in quotes"},
+		{"number too large", "small: 200", "f.yaml:1:8: small: want a whole number"},
+		{"number in another base", "count: 0x10", "f.yaml:1:8: count: want a whole number"},
+		{"not a finite number", "ratio: .inf", "f.yaml:1:8: ratio: want a number"},
+		{"size beyond any", "size: 99999999999GiB", "f.yaml:1:7: size: want a size such as 8KiB, 1MiB or a plain number of bytes"},
+		{"another word", "words: all", "f.yaml:1:8: words: want the word any, or a list of texts"},
+		{"missing in a list", "items:\n  - kind: x", "f.yaml:2:5: items[0].name: is missing; want text"},
+		{"free number", "free: {a: [0x10]}", "f.yaml:1:12: free.a[0]: want a whole number of 64 bits in decimal digits, or text in quotes"},
+		{"free repeated key", "free: {a: 1, a: 2}", "f.yaml:1:14: free.a: stands here again, after line 1; take one of them out"},
+		{"free key of another type", "free: {1: 2}", "f.yaml:1:8: free: want text for a key: put other words, such as numbers, true or null, in quotes"},
+		{"free merge key", "free: {<<: {a: 1}}", "f.yaml:1:8: free: merge keys << are not read here: write the fields out"},
+		{"free tag", "free: !!int 5", "f.yaml:1:7: free: tags such as !!str are not read here: leave it out"},
+		{"too deep", "free: " + strings.Repeat("[", 80) + strings.Repeat("]", 80), "values are nested more than 64 deep"},
+		{"anchor in itself", "free: &a {b: *a}", "values are nested more than 64 deep"},
+		{"many anchors", bomb(), "the file holds more than 1048576 values, counting each use of an anchor"},
+		{"too large", "name: " + strings.Repeat("x", MaxBytes), "f.yaml:1:1: the file is larger than 4 MiB"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var into sample
+			err := Decode("f.yaml", []byte(test.text), &into)
+			var faults Faults
+			if !errors.As(err, &faults) || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("Decode = %.300v\nwant %s", err, test.want)
+			}
+			if strings.HasPrefix(test.want, "f.yaml") && err.Error() != test.want {
+				t.Errorf("Decode = %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+// bomb is a file that is small until its anchors are followed.
+func bomb() string {
+	var b strings.Builder
+	b.WriteString("free:\n  - &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	for i := range 9 {
+		fmt.Fprintf(&b, "  - &a%d [%s*a%d]\n", i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), i)
+	}
+	return b.String()
+}
+
+func TestVariablesBecomeValuesAndNeverYAML(t *testing.T) {
+	env := func(name string) (string, bool) {
+		value, ok := map[string]string{"ON": "true", "N": "12", "WAIT": "3s", "SIZE": "1MiB", "TEXT": "a: [b] # c\n", "EMPTY": "", "NESTED": "${N}"}[name]
+		return value, ok
+	}
+	var got sample
+	doc := Read("f.yaml", []byte(`
+name: x${TEXT}y
+on: ${ON}
+count: ${N}
+wait: "${WAIT}"
+size: ${NONE:-2KiB}
+level: ${EMPTY}
+words: ["${NESTED}", "$${N}", "$N", "${EMPTY:-d}", "${NONE:-}${N}"]
+free: ["${N}", "${EMPTY}"]
+headers: ${EMPTY}
+`), env, &got)
+	if err := doc.Err(); err != nil {
+		t.Fatal(err)
+	}
+	want := sample{
+		Pos: Pos{2, 1}, Name: "xa: [b] # c\ny", On: true, Count: 12, Wait: 3 * time.Second, Size: 2048,
+		Words: []string{"${N}", "${N}", "$N", "d", "12"}, Free: []any{"12", ""},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if doc.Has("level") || doc.Has("headers") || !doc.Has("name") {
+		t.Error("a field left empty is not as good as absent")
+	}
+}
+
+func TestWithoutEnvironmentNothingIsReplaced(t *testing.T) {
+	var got sample
+	if err := Decode("f.yaml", []byte("name: ${N}\n"), &got); err != nil || got.Name != "${N}" {
+		t.Errorf("Decode = %q, %v", got.Name, err)
+	}
+}
+
+func TestFaultsOfTheReaderStandBesideItsOwn(t *testing.T) {
+	var got sample
+	doc := Read("f.yaml", []byte("items:\n  - name: a\n    kind: 5\n"), nil, &got)
+	doc.Fault("items[0].kind", "said already")
+	doc.Fault("items[0].other", "is missing")
+	doc.Fault("items[0].name", "is %s", "bad")
+	want := `f.yaml:2:5: items[0].other: is missing
+f.yaml:2:11: items[0].name: is bad
+f.yaml:3:11: items[0].kind: want text; put what reads as a number, a date, true or false in quotes`
+	if err := doc.Err(); err == nil || err.Error() != want {
+		t.Errorf("Err = %v\nwant %s", err, want)
+	}
+	if doc.Sound("items") || doc.Sound("items[0]") || !doc.Sound("name") {
+		t.Error("Sound does not see the faults inside")
+	}
+}
+
+func TestSizeReadsWhatItWrites(t *testing.T) {
+	for _, s := range []Size{0, 1, 1000, 1024, 8 << 10, 1 << 20, 3 << 30, 1<<20 + 1} {
+		if got, ok := parseSize(s.String()); !ok || got != s {
+			t.Errorf("parseSize(%q) = %d, %v, want %d", s.String(), got, ok, s)
+		}
+	}
+	for _, text := range []string{"", "B", "KiB", "-1", "+1", "1.5KiB", "8kib", "8KB", "8 KiB", "1_000"} {
+		if got, ok := parseSize(text); ok {
+			t.Errorf("parseSize(%q) = %d, want none", text, got)
+		}
+	}
+}
+
+func TestNearestIsASlipAndNoMore(t *testing.T) {
+	known := []string{"listen", "issuers", "routes", "kid"}
+	for text, want := range map[string]string{"lisen": "listen", "route": "routes", "isuers": "issuers", "database": "", "x": "", "kind": "kid"} {
+		if got := nearest(text, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+// FuzzDecode holds that whatever the text, all faults have a place in it and one line each, and that
+// reading it twice gives the same.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		"name: a\nitems: [{name: b}]\n", "free: &a [*a]\n", "a: b: c\n", "- x\n", "---\n---\n", "? [a]\n: b\n", "words: any\n",
+		"free: {a: !!binary x, <<: y}\n", "name: \"${X}\"\n", "\ufefffree: |\n  a\n", "items:\n\t- x\n", "name: *x\n", "{a, b}\n", "%YAML 1.1\n---\na: 1\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		env := func(name string) (string, bool) { return "value of " + name, name != "UNSET" }
+		var first, second sample
+		err := Read("f", data, env, &first).Err()
+		again := Read("f", data, env, &second).Err()
+		if fmt.Sprint(err) != fmt.Sprint(again) || !reflect.DeepEqual(first, second) {
+			t.Errorf("read twice: %v, then %v", err, again)
+		}
+		var faults Faults
+		if err != nil && !errors.As(err, &faults) {
+			t.Fatalf("Err is %T", err)
+		}
+		lines := strings.Count(strings.ReplaceAll(strings.ReplaceAll(string(data), "\r\n", "\n"), "\r", "\n"), "\n") + 1
+		for _, fault := range faults {
+			if fault.Line < 1 || fault.Column < 1 || fault.Line > lines+strings.Count(string(data), "\u2028")+strings.Count(string(data), "\u2029")+strings.Count(string(data), "\u0085") {
+				t.Errorf("no such place: %v", fault)
+			}
+			if strings.ContainsAny(fault.Error(), "\n\r") {
+				t.Errorf("a fault of several lines: %q", fault.Error())
+			}
+		}
+	})
+}
