@@ -1,0 +1,279 @@
+package keyset
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// members are those of one JSON object, names unique and case-exact.
+type members map[string]jsontext.Value
+
+// parseJSON returns the keys of a JWKS, or the one of a JWK.
+func parseJSON(text []byte) ([]*Key, error) {
+	m, err := parseObject(text)
+	if err != nil {
+		return nil, err
+	}
+	list, isSet := m["keys"]
+	_, isKey := m["kty"]
+	switch {
+	case isSet && isKey:
+		return nil, errors.New("both a JWK (kty) and a JWKS (keys)")
+	case !isSet:
+		k, err := parseJWK(m)
+		if err != nil {
+			return nil, fmt.Errorf("JWK: %w", err)
+		}
+		return []*Key{k}, nil
+	}
+	var values []jsontext.Value
+	if list.Kind() != '[' || json.Unmarshal(list, &values) != nil {
+		return nil, errors.New("JWKS: keys is not an array")
+	}
+	if len(values) == 0 {
+		return nil, errors.New("JWKS: there is no key in keys")
+	}
+	keys := make([]*Key, len(values))
+	for i, v := range values {
+		m, err := parseObject(v)
+		if err == nil {
+			keys[i], err = parseJWK(m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("JWKS: keys[%d]: %w", i, err)
+		}
+	}
+	return keys, nil
+}
+
+func parseObject(text []byte) (members, error) {
+	var m members
+	if err := json.Unmarshal(text, &m); err != nil {
+		// The decoder's own text could hold a piece of a secret.
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return nil, errors.New("not strict JSON: a name is repeated")
+		}
+		return nil, errors.New("not a JSON object")
+	}
+	if m == nil {
+		return nil, errors.New("not a JSON object")
+	}
+	return m, nil
+}
+
+// privateMembers are those that only a private key has, and the one of a shared secret, which has no place
+// in a public key either.
+var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+
+// parseJWK returns the key of a JWK. Members that it does not know are ignored (RFC 7517 §4), so nothing
+// that a URL or a certificate in it says has any effect.
+func parseJWK(m members) (*Key, error) {
+	kty, err := m.required("kty")
+	if err != nil {
+		return nil, err
+	}
+	if kty != "oct" {
+		for _, name := range privateMembers {
+			if _, ok := m[name]; ok {
+				return nil, fmt.Errorf("this is a private key, as it has %q; give the public one, without %s", name, strings.Join(privateMembers, ", "))
+			}
+		}
+	}
+	k, err := m.material(kty)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.judgeUse(); err != nil {
+		return nil, err
+	}
+	alg, ok, err := m.text("alg")
+	if err != nil {
+		return nil, err
+	}
+	if ok && alg != string(k.Algorithm) {
+		return nil, fmt.Errorf("alg is %.64q, but a key of this type is for %s", alg, k.Algorithm)
+	}
+	id, ok, err := m.text("kid")
+	if err != nil {
+		return nil, err
+	}
+	if ok && id == "" {
+		return nil, errors.New("kid is empty: name the key, or leave kid out")
+	}
+	k.ID = id
+	return k, nil
+}
+
+// judgeUse refuses a key that is not meant to verify signatures (RFC 7517 §4.2, §4.3).
+func (m members) judgeUse() error {
+	use, ok, err := m.text("use")
+	if err != nil {
+		return err
+	}
+	if ok && use != "sig" {
+		return fmt.Errorf("use is %.64q: only keys for signatures, sig, are accepted", use)
+	}
+	value, ok := m["key_ops"]
+	if !ok {
+		return nil
+	}
+	var list []jsontext.Value
+	if value.Kind() != '[' || json.Unmarshal(value, &list) != nil {
+		return errors.New("key_ops is not an array of strings")
+	}
+	var ops []string
+	for _, v := range list {
+		op, err := unquote(v)
+		if err != nil {
+			return errors.New("key_ops is not an array of strings")
+		}
+		if slices.Contains(ops, op) {
+			return fmt.Errorf("key_ops names %.64q twice", op)
+		}
+		ops = append(ops, op)
+	}
+	if !slices.Contains(ops, "verify") {
+		return errors.New("key_ops lacks verify: the key is meant for something else")
+	}
+	return nil
+}
+
+// material reads the members that make up a key of this type (RFC 7518 §6, RFC 8037 §2).
+func (m members) material(kty string) (*Key, error) {
+	switch kty {
+	case "RSA":
+		return m.rsa()
+	case "EC":
+		return m.ec()
+	case "OKP":
+		return m.okp()
+	case "oct":
+		secret, err := m.bytes("k")
+		if err != nil {
+			return nil, err
+		}
+		if len(secret) < 32 { // RFC 7518 §3.2
+			return nil, fmt.Errorf("k has %d bytes: an HS256 secret needs 32 at least", len(secret))
+		}
+		return Secret(secret), nil
+	}
+	return nil, fmt.Errorf("kty is %.64q: RSA, EC, OKP and oct are accepted", kty)
+}
+
+func (m members) rsa() (*Key, error) {
+	n, err := m.bytes("n")
+	if err != nil {
+		return nil, err
+	}
+	e, err := m.bytes("e")
+	if err != nil {
+		return nil, err
+	}
+	// RFC 7518 §2: Base64urlUInt has the fewest octets possible.
+	if len(n) == 0 || n[0] == 0 || len(e) == 0 || e[0] == 0 {
+		return nil, errors.New("n or e is empty or begins with a zero octet")
+	}
+	if len(e) > 4 {
+		return nil, fmt.Errorf("the RSA exponent has %d octets: 4 at most are accepted", len(e))
+	}
+	exponent := 0
+	for _, b := range e {
+		exponent = exponent<<8 | int(b)
+	}
+	return public(&rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exponent})
+}
+
+func (m members) ec() (*Key, error) {
+	if err := m.curve("P-256"); err != nil {
+		return nil, err
+	}
+	x, err := m.bytes("x")
+	if err != nil {
+		return nil, err
+	}
+	y, err := m.bytes("y")
+	if err != nil {
+		return nil, err
+	}
+	if len(x) != 32 || len(y) != 32 { // RFC 7518 §6.2.1.2: leading zeros are kept
+		return nil, errors.New("x and y have 32 octets each on P-256")
+	}
+	point, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), slices.Concat([]byte{4}, x, y))
+	if err != nil {
+		return nil, errors.New("x and y are not a point on P-256")
+	}
+	return public(point)
+}
+
+func (m members) okp() (*Key, error) {
+	if err := m.curve("Ed25519"); err != nil {
+		return nil, err
+	}
+	x, err := m.bytes("x")
+	if err != nil {
+		return nil, err
+	}
+	if len(x) != ed25519.PublicKeySize {
+		return nil, errors.New("x has 32 octets on Ed25519")
+	}
+	return public(ed25519.PublicKey(x))
+}
+
+func (m members) curve(want string) error {
+	crv, err := m.required("crv")
+	if err == nil && crv != want {
+		err = fmt.Errorf("crv is %.64q: only %s is accepted with this kty", crv, want)
+	}
+	return err
+}
+
+// bytes reads a required member of base64url.
+func (m members) bytes(name string) ([]byte, error) {
+	s, err := m.required(name)
+	if err != nil {
+		return nil, err
+	}
+	// Go's decoder skips line breaks even when it is strict.
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || strings.ContainsAny(s, "\r\n") {
+		return nil, fmt.Errorf("%s is not base64url without padding", name)
+	}
+	return b, nil
+}
+
+func (m members) required(name string) (string, error) {
+	s, ok, err := m.text(name)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s is missing", name)
+	}
+	return s, err
+}
+
+// text reads a string member, if it is there.
+func (m members) text(name string) (s string, ok bool, err error) {
+	v, ok := m[name]
+	if !ok {
+		return "", false, nil
+	}
+	if s, err = unquote(v); err != nil {
+		return "", false, fmt.Errorf("%s is not a string", name)
+	}
+	return s, true, nil
+}
+
+// unquote returns what a JSON string says; of any other value it is an error.
+func unquote(v jsontext.Value) (string, error) {
+	b, err := jsontext.AppendUnquote(nil, v)
+	return string(b), err
+}

@@ -1,0 +1,75 @@
+package keyset
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const pemBegin = "-----BEGIN "
+
+// LooksPublic reports whether material looks like PEM, a JWK or a JWKS, however broken. What does must never
+// be taken as an HMAC secret: the secret would be known to all who know the public key.
+func LooksPublic(material []byte) bool {
+	return bytes.Contains(material, []byte(pemBegin)) || looksJSON(material)
+}
+
+// looksJSON reports whether material is a JSON object, or begins like one and has a name of a JWK or JWKS.
+func looksJSON(material []byte) bool {
+	text := trim(bytes.TrimPrefix(material, []byte("\uFEFF")))
+	return bytes.HasPrefix(text, []byte("{")) &&
+		(jsontext.Value(text).IsValid() || bytes.Contains(text, []byte(`"kty"`)) || bytes.Contains(text, []byte(`"keys"`)))
+}
+
+// Parse returns the keys in material, which is one public key in PEM, a JWK or a JWKS (RFC 7517). Every key
+// must be usable: one that is private, weak, meant for something else or of an unknown type is an error, and
+// never left out. An oct JWK is an HS256 key.
+func Parse(material []byte) ([]*Key, error) {
+	switch {
+	case looksJSON(material):
+		return parseJSON(material)
+	case bytes.Contains(material, []byte(pemBegin)):
+		k, err := parsePEM(trim(material))
+		if err != nil {
+			return nil, fmt.Errorf("PEM: %w", err)
+		}
+		return []*Key{k}, nil
+	}
+	return nil, errors.New("neither PEM (BEGIN PUBLIC KEY) nor a JWK nor a JWKS")
+}
+
+func parsePEM(text []byte) (*Key, error) {
+	// The decoder would skip what stands before a block, a broken block included.
+	if n := bytes.Count(text, []byte(pemBegin)); n != 1 || !bytes.HasPrefix(text, []byte(pemBegin)) {
+		return nil, errors.New("exactly one block is accepted, with no text around it")
+	}
+	block, rest := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("the block is broken")
+	}
+	if len(trim(rest)) != 0 {
+		return nil, errors.New("there is text after the block")
+	}
+	if strings.HasSuffix(block.Type, "PRIVATE KEY") {
+		return nil, errors.New("this is a private key; give the public one, as written by: openssl pkey -pubout")
+	}
+	if len(block.Headers) != 0 {
+		return nil, errors.New("headers in the block are not accepted")
+	}
+	if block.Type != "PUBLIC KEY" {
+		return nil, fmt.Errorf("the block is %.64q; give the key itself, as PUBLIC KEY", block.Type)
+	}
+	material, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	return public(material)
+}
+
+// trim cuts white space as JSON and PEM know it, and no other.
+func trim(text []byte) []byte { return bytes.Trim(text, " \t\r\n") }

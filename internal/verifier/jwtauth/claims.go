@@ -1,0 +1,170 @@
+package jwtauth
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/passgate/passgate/internal/authz"
+)
+
+// claims is what a token whose signature is good says, each claim of its right type.
+type claims struct {
+	principal authz.Principal
+	audience  []string
+	expires   int64 // seconds since 1970, as are the next two
+	notBefore int64 // 0 if absent
+	issuedAt  int64 // 0 if absent
+}
+
+// readClaims reads claims of exact types. A claim that is present and of another type, null included, is an
+// error: what it was meant to say cannot be known. Absence is an error only for sub, exp and the user id.
+func readClaims(o object, names *ClaimNames) (*claims, error) {
+	r := reader{object: o}
+	c := &claims{
+		expires:   r.time("exp"),
+		notBefore: r.time("nbf"),
+		issuedAt:  r.time("iat"),
+		audience:  r.list("aud", true),
+		principal: authz.Principal{
+			UserID:       r.nonEmpty(names.UserID),
+			Email:        r.text(names.Email),
+			Subscription: r.text(names.Subscription),
+			Country:      r.text(names.Country),
+			Platform:     r.text(names.Platform),
+			Roles:        r.list(names.Roles, true),
+			// RFC 6749 §3.3: words are parted by blanks, and by nothing else.
+			Permissions: append(r.list(names.Permissions, false), strings.Split(r.text(names.Scope), " ")...),
+		},
+	}
+	if names.Roles == DefaultClaimNames().Roles {
+		c.principal.Roles = append(c.principal.Roles, r.list("role", true)...)
+	}
+	r.nonEmpty("sub")
+	r.text("jti")
+	if _, ok := o["exp"]; !ok {
+		r.fail(fmt.Errorf("%q is missing", "exp"))
+	}
+	return c, r.err
+}
+
+// judge compares what the claims say with now, in seconds since 1970, and with what the issuer's tokens are
+// for. Expiry comes first: of an expired token that is all there is to say.
+func (c *claims) judge(i *Issuer, now int64) error {
+	if now >= c.expires+seconds(i.Leeway) { // RFC 7519 §4.1.4: now must be before exp
+		return fmt.Errorf("%w: exp is %d, now %d", authz.ErrCredentialExpired, c.expires, now)
+	}
+	ahead := now + seconds(i.ClockSkew)
+	if c.notBefore > ahead {
+		return fmt.Errorf("%w: nbf is %d, now %d", authz.ErrCredentialInvalid, c.notBefore, now)
+	}
+	if c.issuedAt > ahead {
+		return fmt.Errorf("%w: iat is %d, now %d", authz.ErrCredentialInvalid, c.issuedAt, now)
+	}
+	if len(i.Audiences) == 0 {
+		return nil
+	}
+	for _, a := range c.audience {
+		if slices.Contains(i.Audiences, a) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: aud names none of the configured audiences", authz.ErrCredentialInvalid)
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// reader reads the members of an object and keeps the first error.
+type reader struct {
+	object object
+	err    error
+}
+
+func (r *reader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *reader) text(name string) string {
+	s, _, err := r.object.text(name)
+	r.fail(err)
+	return s
+}
+
+func (r *reader) nonEmpty(name string) string {
+	s, err := r.object.required(name)
+	if err == nil && s == "" {
+		err = fmt.Errorf("%.64q is empty", name)
+	}
+	r.fail(err)
+	return s
+}
+
+func (r *reader) list(name string, single bool) []string {
+	list, err := r.object.list(name, single)
+	r.fail(err)
+	return list
+}
+
+func (r *reader) time(name string) int64 {
+	v, ok := r.object[name]
+	if !ok {
+		return 0
+	}
+	t, ok := parseTime(v)
+	if !ok {
+		r.fail(fmt.Errorf("%q is not a number of whole seconds from 0 to the year 9999", name))
+	}
+	return t
+}
+
+// maxTime is the last second of the year 9999.
+const maxTime = 253402300799
+
+// parseTime returns the value of a JSON number that is an integer from 0 to maxTime, however it is written:
+// 1e9 and 1.0 are integers too. It computes on the digits, as a float would round, and does no more work
+// than there are digits, as 1e999999999 would ask of a big number.
+func parseTime(v jsontext.Value) (int64, bool) {
+	if v.Kind() != '0' {
+		return 0, false
+	}
+	mantissa, exponent, _ := strings.Cut(strings.ToLower(string(v)), "e")
+	mantissa, negative := strings.CutPrefix(mantissa, "-")
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		return 0, true // whatever the exponent or the sign
+	}
+	if negative {
+		return 0, false
+	}
+	shift := clampedInt(exponent) - len(fraction) // the value is digits × 10^shift
+	significant := strings.TrimRight(digits, "0")
+	shift += len(digits) - len(significant)
+	if shift < 0 || len(significant)+shift > len(strconv.Itoa(maxTime)) {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(significant+strings.Repeat("0", shift), 10, 64)
+	return n, err == nil && n <= maxTime
+}
+
+// clampedInt returns the value of an exponent, which is "" or digits with a sign or none. A value beyond
+// what any token is long enough to make up for is cut.
+func clampedInt(s string) int {
+	const beyond = 1 << 30
+	n, err := strconv.Atoi(s)
+	switch {
+	case s == "":
+		return 0
+	case err == nil && -beyond < n && n < beyond:
+		return n
+	case s[0] == '-':
+		return -beyond
+	}
+	return beyond
+}
