@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math/big"
@@ -14,24 +13,26 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/passgate/passgate/internal/strict"
 )
 
-// members are those of one JSON object, names unique and case-exact.
-type members map[string]jsontext.Value
+// members are those of one JWK.
+type members struct{ strict.Object }
 
 // parseJSON returns the keys of a JWKS, or the one of a JWK.
 func parseJSON(text []byte) ([]*Key, error) {
-	m, err := parseObject(text)
+	o, err := strict.ParseObject(text)
 	if err != nil {
 		return nil, err
 	}
-	list, isSet := m["keys"]
-	_, isKey := m["kty"]
+	list, isSet := o["keys"]
+	_, isKey := o["kty"]
 	switch {
 	case isSet && isKey:
 		return nil, errors.New("both a JWK (kty) and a JWKS (keys)")
 	case !isSet:
-		k, err := parseJWK(m)
+		k, err := parseJWK(members{o})
 		if err != nil {
 			return nil, fmt.Errorf("JWK: %w", err)
 		}
@@ -46,30 +47,15 @@ func parseJSON(text []byte) ([]*Key, error) {
 	}
 	keys := make([]*Key, len(values))
 	for i, v := range values {
-		m, err := parseObject(v)
+		o, err := strict.ParseObject(v)
 		if err == nil {
-			keys[i], err = parseJWK(m)
+			keys[i], err = parseJWK(members{o})
 		}
 		if err != nil {
 			return nil, fmt.Errorf("JWKS: keys[%d]: %w", i, err)
 		}
 	}
 	return keys, nil
-}
-
-func parseObject(text []byte) (members, error) {
-	var m members
-	if err := json.Unmarshal(text, &m); err != nil {
-		// The decoder's own text could hold a piece of a secret.
-		if errors.Is(err, jsontext.ErrDuplicateName) {
-			return nil, errors.New("not strict JSON: a name is repeated")
-		}
-		return nil, errors.New("not a JSON object")
-	}
-	if m == nil {
-		return nil, errors.New("not a JSON object")
-	}
-	return m, nil
 }
 
 // privateMembers are those that only a private key has, and the one of a shared secret, which has no place
@@ -79,13 +65,13 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 // parseJWK returns the key of a JWK. Members that it does not know are ignored (RFC 7517 §4), so nothing
 // that a URL or a certificate in it says has any effect.
 func parseJWK(m members) (*Key, error) {
-	kty, err := m.required("kty")
+	kty, err := m.Required("kty")
 	if err != nil {
 		return nil, err
 	}
 	if kty != "oct" {
 		for _, name := range privateMembers {
-			if _, ok := m[name]; ok {
+			if _, ok := m.Object[name]; ok {
 				return nil, fmt.Errorf("this is a private key, as it has %q; give the public one, without %s", name, strings.Join(privateMembers, ", "))
 			}
 		}
@@ -97,14 +83,14 @@ func parseJWK(m members) (*Key, error) {
 	if err := m.judgeUse(); err != nil {
 		return nil, err
 	}
-	alg, ok, err := m.text("alg")
+	alg, ok, err := m.String("alg")
 	if err != nil {
 		return nil, err
 	}
 	if ok && alg != string(k.Algorithm) {
 		return nil, fmt.Errorf("alg is %.64q, but a key of this type is for %s", alg, k.Algorithm)
 	}
-	id, ok, err := m.text("kid")
+	id, ok, err := m.String("kid")
 	if err != nil {
 		return nil, err
 	}
@@ -117,31 +103,21 @@ func parseJWK(m members) (*Key, error) {
 
 // judgeUse refuses a key that is not meant to verify signatures (RFC 7517 §4.2, §4.3).
 func (m members) judgeUse() error {
-	use, ok, err := m.text("use")
+	use, ok, err := m.String("use")
 	if err != nil {
 		return err
 	}
 	if ok && use != "sig" {
 		return fmt.Errorf("use is %.64q: only keys for signatures, sig, are accepted", use)
 	}
-	value, ok := m["key_ops"]
-	if !ok {
-		return nil
+	ops, err := m.Strings("key_ops")
+	if err != nil || ops == nil {
+		return err
 	}
-	var list []jsontext.Value
-	if value.Kind() != '[' || json.Unmarshal(value, &list) != nil {
-		return errors.New("key_ops is not an array of strings")
-	}
-	var ops []string
-	for _, v := range list {
-		op, err := unquote(v)
-		if err != nil {
-			return errors.New("key_ops is not an array of strings")
-		}
-		if slices.Contains(ops, op) {
+	for i, op := range ops {
+		if slices.Contains(ops[:i], op) {
 			return fmt.Errorf("key_ops names %.64q twice", op)
 		}
-		ops = append(ops, op)
 	}
 	if !slices.Contains(ops, "verify") {
 		return errors.New("key_ops lacks verify: the key is meant for something else")
@@ -231,7 +207,7 @@ func (m members) okp() (*Key, error) {
 }
 
 func (m members) curve(want string) error {
-	crv, err := m.required("crv")
+	crv, err := m.Required("crv")
 	if err == nil && crv != want {
 		err = fmt.Errorf("crv is %.64q: only %s is accepted with this kty", crv, want)
 	}
@@ -240,40 +216,13 @@ func (m members) curve(want string) error {
 
 // bytes reads a required member of base64url.
 func (m members) bytes(name string) ([]byte, error) {
-	s, err := m.required(name)
+	s, err := m.Required(name)
 	if err != nil {
 		return nil, err
 	}
-	// Go's decoder skips line breaks even when it is strict.
-	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || strings.ContainsAny(s, "\r\n") {
-		return nil, fmt.Errorf("%s is not base64url without padding", name)
+	b, err := strict.Base64URL(s)
+	if err != nil {
+		return nil, fmt.Errorf("%s is %w", name, err)
 	}
 	return b, nil
-}
-
-func (m members) required(name string) (string, error) {
-	s, ok, err := m.text(name)
-	if err == nil && !ok {
-		err = fmt.Errorf("%s is missing", name)
-	}
-	return s, err
-}
-
-// text reads a string member, if it is there.
-func (m members) text(name string) (s string, ok bool, err error) {
-	v, ok := m[name]
-	if !ok {
-		return "", false, nil
-	}
-	if s, err = unquote(v); err != nil {
-		return "", false, fmt.Errorf("%s is not a string", name)
-	}
-	return s, true, nil
-}
-
-// unquote returns what a JSON string says; of any other value it is an error.
-func unquote(v jsontext.Value) (string, error) {
-	b, err := jsontext.AppendUnquote(nil, v)
-	return string(b), err
 }

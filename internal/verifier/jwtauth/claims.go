@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/strict"
 )
 
 // claims is what a token whose signature is good says, each claim of its right type.
@@ -23,26 +24,26 @@ type claims struct {
 
 // readClaims reads claims of exact types. A claim that is present and of another type, null included, is an
 // error: what it was meant to say cannot be known. Absence is an error only for sub, exp and the user id.
-func readClaims(o object, names *ClaimNames) (*claims, error) {
+func readClaims(o strict.Object, names *ClaimNames) (*claims, error) {
 	r := reader{object: o}
 	c := &claims{
 		expires:   r.time("exp"),
 		notBefore: r.time("nbf"),
 		issuedAt:  r.time("iat"),
-		audience:  r.list("aud", true),
+		audience:  r.oneOrMore("aud"),
 		principal: authz.Principal{
 			UserID:       r.nonEmpty(names.UserID),
 			Email:        r.text(names.Email),
 			Subscription: r.text(names.Subscription),
 			Country:      r.text(names.Country),
 			Platform:     r.text(names.Platform),
-			Roles:        r.list(names.Roles, true),
+			Roles:        r.oneOrMore(names.Roles),
 			// RFC 6749 §3.3: words are parted by blanks, and by nothing else.
-			Permissions: append(r.list(names.Permissions, false), strings.Split(r.text(names.Scope), " ")...),
+			Permissions: append(r.list(names.Permissions), strings.Split(r.text(names.Scope), " ")...),
 		},
 	}
 	if names.Roles == DefaultClaimNames().Roles {
-		c.principal.Roles = append(c.principal.Roles, r.list("role", true)...)
+		c.principal.Roles = append(c.principal.Roles, r.oneOrMore("role")...)
 	}
 	r.nonEmpty("sub")
 	r.text("jti")
@@ -80,7 +81,7 @@ func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // reader reads the members of an object and keeps the first error.
 type reader struct {
-	object object
+	object strict.Object
 	err    error
 }
 
@@ -91,13 +92,13 @@ func (r *reader) fail(err error) {
 }
 
 func (r *reader) text(name string) string {
-	s, _, err := r.object.text(name)
+	s, _, err := r.object.String(name)
 	r.fail(err)
 	return s
 }
 
 func (r *reader) nonEmpty(name string) string {
-	s, err := r.object.required(name)
+	s, err := r.object.Required(name)
 	if err == nil && s == "" {
 		err = fmt.Errorf("%.64q is empty", name)
 	}
@@ -105,8 +106,15 @@ func (r *reader) nonEmpty(name string) string {
 	return s
 }
 
-func (r *reader) list(name string, single bool) []string {
-	list, err := r.object.list(name, single)
+func (r *reader) list(name string) []string {
+	list, err := r.object.Strings(name)
+	r.fail(err)
+	return list
+}
+
+// oneOrMore is list for a claim that may be one string, too.
+func (r *reader) oneOrMore(name string) []string {
+	list, err := r.object.StringOrStrings(name)
 	r.fail(err)
 	return list
 }

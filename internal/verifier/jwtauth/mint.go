@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/strict"
 )
 
 // Mint returns a signed token with these claims, taken as they are: nothing is added. Values may be
@@ -46,7 +47,7 @@ func DecodeUnverified(token string) (header, claims []byte, err error) {
 		return nil, nil, err
 	}
 	for i, name := range [...]string{"header is", "claims are"} {
-		if _, err := parseObject(parts[i]); err != nil {
+		if _, err := strict.ParseObject(parts[i]); err != nil {
 			return nil, nil, fmt.Errorf("the %s %w", name, err)
 		}
 	}

@@ -1,16 +1,12 @@
 package jwtauth
 
 import (
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/strict"
 )
 
 // token is a JWS in compact form (RFC 7515 §7.1), read but not verified: nothing in it is to be believed.
@@ -21,7 +17,7 @@ type token struct {
 	keyID     string
 	hasKeyID  bool
 	issuer    string
-	claims    object
+	claims    strict.Object
 }
 
 // parse reads a token up to what selects its issuer and key. All work is bounded by the length, which is
@@ -42,7 +38,7 @@ func parse(compact string) (*token, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := parseObject(parts[0])
+	header, err := strict.ParseObject(parts[0])
 	if err != nil {
 		return nil, fmt.Errorf("the header is %w", err)
 	}
@@ -50,10 +46,10 @@ func parse(compact string) (*token, error) {
 	if err := t.readHeader(header); err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	if t.claims, err = parseObject(parts[1]); err != nil {
+	if t.claims, err = strict.ParseObject(parts[1]); err != nil {
 		return nil, fmt.Errorf("the claims are %w", err)
 	}
-	t.issuer, err = t.claims.required("iss")
+	t.issuer, err = t.claims.Required("iss")
 	return t, err
 }
 
@@ -68,13 +64,9 @@ func decode(compact string) (parts [3][]byte, err error) {
 	}
 	i := 0
 	for part := range strings.SplitSeq(compact, ".") {
-		// Go's decoder skips line breaks even when it is strict, so that a token could be altered and still
-		// verify.
-		b, err := base64.RawURLEncoding.Strict().DecodeString(part)
-		if err != nil || strings.ContainsAny(part, "\r\n") {
-			return parts, fmt.Errorf("part %d of the token is not base64url without padding", i+1)
+		if parts[i], err = strict.Base64URL(part); err != nil {
+			return parts, fmt.Errorf("part %d of the token is %w", i+1, err)
 		}
-		parts[i] = b
 		i++
 	}
 	return parts, nil
@@ -86,21 +78,21 @@ var refused = [...]string{"crit", "b64", "zip", "enc", "cty"}
 
 // readHeader reads what selects the key. All other parameters are ignored: jwk, jku, x5u and x5c among them,
 // which would let the token bring its own key.
-func (t *token) readHeader(header object) error {
+func (t *token) readHeader(header strict.Object) error {
 	for _, name := range refused {
 		if _, ok := header[name]; ok {
 			return fmt.Errorf("%s is not accepted", name)
 		}
 	}
-	alg, err := header.required("alg")
+	alg, err := header.Required("alg")
 	if err != nil {
 		return err
 	}
 	t.algorithm = keyset.Algorithm(alg)
-	if t.keyID, t.hasKeyID, err = header.text("kid"); err != nil {
+	if t.keyID, t.hasKeyID, err = header.String("kid"); err != nil {
 		return err
 	}
-	typ, ok, err := header.text("typ")
+	typ, ok, err := header.String("typ")
 	if err != nil {
 		return err
 	}
@@ -109,74 +101,4 @@ func (t *token) readHeader(header object) error {
 		return fmt.Errorf("typ is %.64q, not that of an access token", typ)
 	}
 	return nil
-}
-
-// object is a JSON object with unique names, which are compared byte by byte.
-type object map[string]jsontext.Value
-
-// parseObject reads text that is one JSON object in UTF-8 and nothing else. Its errors name no content.
-func parseObject(text []byte) (object, error) {
-	var o object
-	err := json.Unmarshal(text, &o)
-	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return nil, errors.New("not strict JSON: a name is repeated")
-	}
-	if s := (*jsontext.SyntacticError)(nil); errors.As(err, &s) {
-		return nil, fmt.Errorf("not strict JSON at byte %d", s.ByteOffset)
-	}
-	if err != nil || o == nil { // o is nil after null
-		return nil, errors.New("not a JSON object")
-	}
-	return o, nil
-}
-
-func (o object) required(name string) (string, error) {
-	s, ok, err := o.text(name)
-	if err == nil && !ok {
-		err = fmt.Errorf("%.64q is missing", name)
-	}
-	return s, err
-}
-
-// text returns a member that is a string, if it is there.
-func (o object) text(name string) (s string, ok bool, err error) {
-	v, ok := o[name]
-	if !ok {
-		return "", false, nil
-	}
-	if s, err = unquote(v); err != nil {
-		return "", false, fmt.Errorf("%.64q is not a string", name)
-	}
-	return s, true, nil
-}
-
-// list returns a member that is an array of strings or, where single is set, one string.
-func (o object) list(name string, single bool) ([]string, error) {
-	v, ok := o[name]
-	if !ok {
-		return nil, nil
-	}
-	if single && v.Kind() == '"' {
-		s, err := unquote(v)
-		return []string{s}, err
-	}
-	wrong := fmt.Errorf("%.64q is not an array of strings", name)
-	var values []jsontext.Value
-	if v.Kind() != '[' || json.Unmarshal(v, &values) != nil {
-		return nil, wrong
-	}
-	list := make([]string, len(values))
-	for i, v := range values {
-		var err error
-		if list[i], err = unquote(v); err != nil {
-			return nil, wrong
-		}
-	}
-	return list, nil
-}
-
-// unquote returns what a JSON string says; of any other value it is an error.
-func unquote(v jsontext.Value) (string, error) {
-	b, err := jsontext.AppendUnquote(nil, v)
-	return string(b), err
 }
