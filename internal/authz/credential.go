@@ -2,6 +2,35 @@ package authz
 
 import "strings"
 
+// Kind is the kind of a credential. The zero value is no kind, and no verifier serves it.
+type Kind uint8
+
+// The kinds of credential that a request can carry.
+const (
+	KindJWT    Kind = iota + 1 // a bearer token of three dot-separated parts (RFC 7519)
+	KindOpaque                 // any other bearer token (RFC 6750)
+	KindAPIKey                 // Authorization: ApiKey …
+)
+
+// String returns the kind as written in traces and logs.
+func (k Kind) String() string {
+	switch k {
+	case KindJWT:
+		return "JWT"
+	case KindOpaque:
+		return "opaque token"
+	case KindAPIKey:
+		return "API key"
+	}
+	return "unknown credential"
+}
+
+// Credential is what the caller presented. Value is secret: it is never logged.
+type Credential struct {
+	Kind  Kind
+	Value string
+}
+
 // findCredential returns the credential among the headers of a request. The reason is ReasonGranted if
 // there is exactly one, ReasonCredentialMissing if there is none.
 func findCredential(headers []Header) (Credential, Reason, string) {

@@ -1,5 +1,10 @@
 package authz
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Trace collects the steps of one decision, for explain and for failed policy tests. A nil Trace
 // collects nothing.
 type Trace struct {
@@ -18,4 +23,9 @@ func (t *Trace) Add(name, result, detail string) {
 	if t != nil {
 		t.Steps = append(t.Steps, Step{name, result, detail})
 	}
+}
+
+// String returns the step as one line of a table.
+func (s Step) String() string {
+	return strings.TrimRight(fmt.Sprintf("%-12s %-13s %s", s.Name, s.Result, s.Detail), " ")
 }
