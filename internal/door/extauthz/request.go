@@ -26,6 +26,11 @@ func requestFrom(in *authv3.CheckRequest) *authz.Request {
 		Require:         authz.SplitPermissions(attributes.GetContextExtensions()[authz.RequiredPermission]),
 	}
 	r.Path, _, _ = strings.Cut(http.GetPath(), "?")
+	// Without encode_raw_headers a byte that is not UTF-8 is "!" in path and :path alike, and reaches the
+	// upstream as it is. Over HTTP/1 Envoy refuses such bytes itself.
+	if len(lines) == 0 && strings.Contains(r.Path, "!") && !strings.HasPrefix(http.GetProtocol(), "HTTP/1.") {
+		r.Malformed = "the path has a !, which Envoy also writes for a byte that is not UTF-8; with encode_raw_headers: true it shows which"
+	}
 	for name, value := range http.GetHeaders() {
 		addHeader(r, name, value, http.GetPath())
 	}
