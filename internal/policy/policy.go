@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/braces"
 )
 
 // Route is one entry of the policy, as configured.
@@ -64,7 +65,7 @@ type Policy struct {
 type route struct {
 	Route
 	path    template
-	service serviceTemplate
+	service braces.Text
 }
 
 var _ authz.Policy = (*Policy)(nil)
@@ -95,7 +96,7 @@ func New(o Options) (*Policy, error) {
 
 // compile checks one route and parses its templates; fault takes what is wrong.
 func compile(r Route, paths pathRules, fault func(field string, item int, format string, args ...any)) route {
-	var service serviceTemplate
+	var service braces.Text
 	path, err := parseTemplate(r.Path, paths)
 	if err != nil {
 		fault("path", -1, "%v", err)
@@ -177,7 +178,7 @@ func (r *route) mismatch(method, host string, path []string) string {
 func (r *route) rule(path []string) authz.Rule {
 	return authz.Rule{
 		Route:            r.Name,
-		Service:          r.service.expand(path),
+		Service:          r.service.Fill(func(name string) string { return path[r.path.index(name)] }),
 		Access:           r.Access,
 		Permissions:      r.Permissions,
 		Sources:          r.Sources,

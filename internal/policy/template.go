@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/passgate/passgate/internal/braces"
 )
 
 // template is the path of a route: one entry for each segment, and whether any may follow.
@@ -72,43 +74,13 @@ func (t template) match(path []string) bool {
 	return true
 }
 
-// serviceTemplate is a service name whose odd parts are replaced by segments of the path.
-type serviceTemplate struct {
-	literals []string // one more than places
-	places   []int    // indexes of segments
-}
-
-var serviceParam = regexp.MustCompile(`\{([^{}]*)\}`)
-
-func parseService(text string, path template) (serviceTemplate, error) {
-	var s serviceTemplate
-	rest := 0
-	for _, at := range serviceParam.FindAllStringSubmatchIndex(text, -1) {
-		name := text[at[2]:at[3]]
-		place := path.index(name)
-		if name == "" || place < 0 {
-			return s, fmt.Errorf("{%s} is not a parameter of the route's path", name)
+// parseService reads a service name, whose names in braces are parameters of the route's path.
+func parseService(text string, path template) (braces.Text, error) {
+	service, err := braces.Parse(text)
+	for _, name := range service.Names() {
+		if path.index(name) < 0 {
+			return service, fmt.Errorf("{%s} is not a parameter of the route's path", name)
 		}
-		s.literals = append(s.literals, text[rest:at[0]])
-		s.places = append(s.places, place)
-		rest = at[1]
 	}
-	s.literals = append(s.literals, text[rest:])
-	if strings.ContainsAny(strings.Join(s.literals, ""), "{}") {
-		return s, fmt.Errorf("%q has a brace without its partner", text)
-	}
-	return s, nil
-}
-
-func (s serviceTemplate) expand(path []string) string {
-	if len(s.places) == 0 {
-		return s.literals[0]
-	}
-	var b strings.Builder
-	for i, place := range s.places {
-		b.WriteString(s.literals[i])
-		b.WriteString(path[place])
-	}
-	b.WriteString(s.literals[len(s.places)])
-	return b.String()
+	return service, err
 }
