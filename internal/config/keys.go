@@ -21,6 +21,8 @@ type keySource struct {
 	value  string
 	isFile bool
 	secret bool // the value, or the file, is an HMAC key
+
+	generated bool // the file is one that passgate makes, and that no configuration names
 }
 
 func keySources(in *issuer) []keySource {
@@ -102,7 +104,7 @@ func (l *loader) generated(in *issuer) (keySource, bool) {
 		return keySource{}, false
 	}
 	in.SecretFile = l.keyFile
-	return keySource{field: "secret_file", value: l.keyFile, isFile: true, secret: true}, true
+	return keySource{field: "secret", value: l.keyFile, isFile: true, secret: true, generated: true}, true
 }
 
 // material returns the bytes of a key source: its value, or what is in its file.
@@ -113,7 +115,11 @@ func (l *loader) material(field string, s keySource) ([]byte, bool) {
 	data, err := readFile(l.path(s.value), maxKeyFile)
 	if err != nil {
 		// The name is not shown: someone may have put the secret itself there.
-		l.doc.Fault(field, "cannot read the file: %s; a relative name counts from the folder %s", cause(err), l.dir)
+		name := "the file"
+		if s.generated {
+			name = l.keyFile
+		}
+		l.doc.Fault(field, "cannot read %s: %s; a relative name counts from the folder %s", name, cause(err), l.dir)
 		return nil, false
 	}
 	if s.secret {
@@ -134,6 +140,9 @@ func (l *loader) parseKeys(field string, s keySource, material []byte) ([]*keyse
 	switch {
 	case s.secret && keyset.LooksPublic(material):
 		l.doc.Fault(field, "is a PEM or JWK and not a secret; use public_key, public_key_file or jwks_file")
+		return nil, false
+	case s.generated && len(material) < minSecret:
+		l.doc.Fault(field, "the key in %s is shorter than %d bytes; remove the file, and passgate serve makes a new one", l.keyFile, minSecret)
 		return nil, false
 	case s.secret && len(material) < minSecret:
 		l.doc.Fault(field, "is shorter than %d bytes, the least for HS256 (RFC 7518 §3.2); write a random one", minSecret)

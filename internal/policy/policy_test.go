@@ -31,6 +31,7 @@ func TestMatch(t *testing.T) {
 			{Name: "any", Path: "/api/{name}/all/**", Service: "{name}-service"},
 			{Name: "slash", Path: "/slash/"},
 			{Name: "accent", Path: "/café"},
+			{Name: "blank", Path: "/a b"},
 		},
 	})
 	tests := []struct {
@@ -64,6 +65,7 @@ func TestMatch(t *testing.T) {
 		{"GET", "localhost", "/slash/", "slash", ""},
 		{"GET", "localhost", "/slash", "", ""},
 		{"GET", "localhost", "/caf%c3%a9", "accent", ""},
+		{"GET", "localhost", "/a%20b", "blank", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.host+tt.path, func(t *testing.T) {

@@ -28,7 +28,8 @@ func parseTemplate(text string, rules pathRules) (template, error) {
 	if strings.Contains(text, "%") {
 		return template{}, errors.New("write the decoded character in place of a % escape: paths are compared decoded")
 	}
-	parts, why := rules.parse(text)
+	// A template is written decoded, so a blank in it is one that a request encodes.
+	parts, why := rules.parse(strings.ReplaceAll(text, " ", "%20"))
 	if why != "" {
 		return template{}, fmt.Errorf("%q can match no request: %s", text, why)
 	}

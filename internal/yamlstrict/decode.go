@@ -81,7 +81,7 @@ func (d *decoder) enter(n *yaml.Node, path string) (*yaml.Node, bool) {
 func (d *decoder) leave() { d.depth-- }
 
 func (d *decoder) fault(n *yaml.Node, path, format string, args ...any) {
-	d.doc.add(&Fault{File: d.doc.file, Pos: Pos{n.Line, n.Column}, Field: path, Text: fmt.Sprintf(format, args...)})
+	d.doc.add(d.doc.faultAt(Pos{n.Line, n.Column}, path, format, args...))
 }
 
 // composite reads a mapping or a list.

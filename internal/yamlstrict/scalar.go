@@ -187,6 +187,8 @@ func (d *decoder) replace(n *yaml.Node, path string) (text string, replaced, ok 
 			return "", false, false
 		case value == "" && hasDefault:
 			value = m[3]
+		default:
+			d.doc.from[path] = append(d.doc.from[path], "${"+name+"}")
 		}
 		b.WriteString(value)
 		rest, replaced = rest[len(m[0]):], true

@@ -42,9 +42,10 @@ type Lookup func(name string) (string, bool)
 // can add faults of its own.
 type Document struct {
 	file   string
-	places map[string]Pos  // by dotted path, of fields that are there and not empty
-	faulty map[string]bool // paths that have a fault of their own
-	inside map[string]bool // paths that have a fault, or hold one that has
+	places map[string]Pos      // by dotted path, of fields that are there and not empty
+	faulty map[string]bool     // paths that have a fault of their own
+	inside map[string]bool     // paths that have a fault, or hold one that has
+	from   map[string][]string // by dotted path, the variables that were read for a value
 	faults []*Fault
 }
 
@@ -56,7 +57,7 @@ func Decode(file string, data []byte, into any) error {
 // Read is [Decode] for a reader that goes on to judge the values: faults are found in the document's
 // Err. With env, ${NAME} and ${NAME:-default} in values are replaced from it, after the YAML was parsed.
 func Read(file string, data []byte, env Lookup, into any) *Document {
-	doc := &Document{file: file, places: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}}
+	doc := &Document{file: file, places: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}}
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("yamlstrict: cannot decode into %T, only into a pointer to a struct", into))
@@ -99,7 +100,16 @@ func (doc *Document) Pos(field string) Pos {
 
 // At returns a fault of a field, for a warning: the document does not keep it.
 func (doc *Document) At(field, format string, args ...any) *Fault {
-	return &Fault{File: doc.file, Pos: doc.Pos(field), Field: field, Text: fmt.Sprintf(format, args...)}
+	return doc.faultAt(doc.Pos(field), field, format, args...)
+}
+
+func (doc *Document) faultAt(pos Pos, field, format string, args ...any) *Fault {
+	text := fmt.Sprintf(format, args...)
+	// Whoever mends it has to look at the environment and not at this line.
+	if from := doc.from[field]; len(from) > 0 {
+		text += " (the value is that of " + strings.Join(from, " and ") + ")"
+	}
+	return &Fault{File: doc.file, Pos: pos, Field: field, Text: text}
 }
 
 // Fault adds a fault of a field. A field that has one already keeps the first: the others follow from it.

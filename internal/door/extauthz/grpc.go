@@ -2,9 +2,11 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -26,8 +28,10 @@ const maxMessageBytes = 1 << 20
 
 // GRPC is the gRPC server of this door: Check, health and, if asked for, reflection.
 type GRPC struct {
-	server *grpc.Server
-	health *health.Server
+	server   *grpc.Server
+	health   *health.Server
+	stopping chan struct{} // closed by Stop
+	stop     sync.Once
 }
 
 // GRPCOptions make a [GRPC].
@@ -49,11 +53,13 @@ func NewGRPC(o GRPCOptions) *GRPC {
 		o.Log.ErrorContext(ctx, "a gRPC handler panicked", "panic", fmt.Sprint(p))
 		return status.Error(codes.Internal, "internal error")
 	})
+	stopping := make(chan struct{})
 	g := &GRPC{
-		health: health.NewServer(),
+		stopping: stopping,
+		health:   health.NewServer(),
 		server: grpc.NewServer(
 			grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered)),
-			grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), recovery.StreamServerInterceptor(recovered)),
+			grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), endAt(stopping), recovery.StreamServerInterceptor(recovered)),
 			grpc.MaxRecvMsgSize(maxMessageBytes),
 			grpc.MaxConcurrentStreams(1000),
 			grpc.ConnectionTimeout(5*time.Second),
@@ -74,15 +80,21 @@ func NewGRPC(o GRPCOptions) *GRPC {
 	return g
 }
 
-// Serve answers calls on l until [GRPC.Stop]. It then returns nil.
-func (g *GRPC) Serve(l net.Listener) error { return g.server.Serve(l) }
+// Serve answers calls on l until [GRPC.Stop], even one that came first, and then returns nil.
+func (g *GRPC) Serve(l net.Listener) error {
+	if err := g.server.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
+}
 
 // Drain makes every health check fail from now on, while calls are still answered.
 func (g *GRPC) Drain() { g.health.Shutdown() }
 
 // Stop closes the listener, tells clients to go elsewhere and waits for calls in flight, at most until
-// ctx ends; then it cuts them off.
+// ctx ends; then it cuts them off. Streams, of health watches and reflection, end at once.
 func (g *GRPC) Stop(ctx context.Context) {
+	g.stop.Do(func() { close(g.stopping) })
 	done := make(chan struct{})
 	go func() {
 		g.server.GracefulStop()
@@ -93,5 +105,20 @@ func (g *GRPC) Stop(ctx context.Context) {
 	case <-ctx.Done():
 		g.server.Stop()
 		<-done
+	}
+}
+
+// endAt ends streams when stopping is closed: they last as long as their client likes, and would hold an
+// orderly stop for all of its time.
+func endAt(stopping <-chan struct{}) grpc.StreamServerInterceptor {
+	return func(service any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		ended := make(chan error, 1)
+		go func() { ended <- handler(service, stream) }()
+		select {
+		case err := <-ended:
+			return err
+		case <-stopping:
+			return status.Error(codes.Unavailable, "the server is going away")
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 
 	"github.com/passgate/passgate/internal/authz"
@@ -90,6 +91,45 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 	g.Stop(ctx)
 	if err := <-called; status.Code(err) != codes.Unavailable {
 		t.Errorf("the call in flight ended with %v", err)
+	}
+}
+
+func TestOpenStreamsDoNotHoldTheStop(t *testing.T) {
+	g, conn, _ := serve(t, newEngine(t, routes), true)
+	watch, err := healthv1.NewHealthClient(conn).Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reflection, err := reflectionv1.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reflection.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, receive := range []func() error{
+		func() error { _, err := watch.Recv(); return err },
+		func() error { _, err := reflection.Recv(); return err },
+	} {
+		if err := receive(); err != nil {
+			t.Fatalf("the stream is not open: %v", err)
+		}
+	}
+	g.Stop(t.Context()) // returns: nothing else bounds it
+	if _, err := watch.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("the watch ended with %v", err)
+	}
+}
+
+func TestServeAfterStopIsNoError(t *testing.T) {
+	g := NewGRPC(GRPCOptions{Decider: newEngine(t, routes), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	g.Stop(t.Context())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Serve(l); err != nil {
+		t.Errorf("Serve = %v, want nil", err)
 	}
 }
 

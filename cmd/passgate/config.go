@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/passgate/passgate/internal/config"
+)
+
+type configCommand struct {
+	Check configCheckCommand `cmd:"" help:"Validate a configuration: errors with file, line and column, and warnings for what is unwise."`
+	Show  configShowCommand  `cmd:"" help:"Print the effective configuration, secrets masked."`
+}
+
+type configCheckCommand struct {
+	configFlag
+	File string `arg:"" optional:"" help:"Configuration file, in place of --config."`
+}
+
+func (c *configCheckCommand) Run(p *program) error {
+	if c.File != "" {
+		if c.Config != "" {
+			return usagef("config check takes a file or --config, not both")
+		}
+		c.Config = c.File
+	}
+	cfg, err := c.loadOrDefault(p)
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(p.stdout, "warning:", w)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s: ok; issuers: %d, routes: %d, warnings: %d\n", cfg.File, len(cfg.Issuers), len(cfg.Routes), len(cfg.Warnings))
+	return err
+}
+
+type configShowCommand struct {
+	configFlag
+	Default bool `help:"Print the embedded default file as it is."`
+}
+
+func (c *configShowCommand) Run(p *program) error {
+	text := config.DefaultYAML()
+	if !c.Default {
+		cfg, err := c.loadOrDefault(p)
+		if err != nil {
+			return err
+		}
+		if text, err = cfg.Show(); err != nil {
+			return err
+		}
+	}
+	_, err := p.stdout.Write(text)
+	return err
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/passgate/passgate/envoy"
+	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/sample"
+)
+
+//go:embed demo.yaml
+var demoYAML []byte
+
+// The addresses that envoy/envoy.yaml and demo.yaml have in them.
+const (
+	demoEnvoy    = "127.0.0.1:10000"
+	demoAdmin    = "127.0.0.1:9901"
+	demoCheck    = "127.0.0.1:9191"
+	demoOps      = "127.0.0.1:9090"
+	demoUpstream = "127.0.0.1:8081"
+)
+
+// toolsEnvoy is where `make demo` puts Envoy, from the root of a checkout.
+const toolsEnvoy = ".tools/envoy/envoy/_bin/envoy"
+
+type demoCommand struct {
+	Once bool `help:"Exit after the tour: with 0 only if every step answered as expected."`
+}
+
+func (c *demoCommand) Run(ctx context.Context, p *program) error {
+	binary, err := findEnvoy(p.lookupEnv)
+	if err != nil {
+		return err
+	}
+	for _, address := range []string{demoEnvoy, demoAdmin, demoCheck, demoOps, demoUpstream} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return fmt.Errorf("the demo needs %s for itself: %w; end what listens there", address, err)
+		}
+		l.Close()
+	}
+	dir, err := os.MkdirTemp("", "passgate-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	d := &demo{program: p, dir: dir, envoy: binary}
+	if err := d.configure(); err != nil {
+		return err
+	}
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.runPassgate(running) })
+	g.Go(func() error { return runUpstream(running) })
+	g.Go(func() error { return d.runEnvoy(running) })
+
+	tourErr := d.tour(running)
+	if tourErr == nil && !c.Once {
+		d.printMore()
+		<-running.Done()
+	}
+	stop()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return tourErr
+}
+
+// findEnvoy returns an Envoy binary: $ENVOY, else the one on PATH, else the one of `make demo`.
+func findEnvoy(lookupEnv func(string) (string, bool)) (string, error) {
+	if named, _ := lookupEnv("ENVOY"); named != "" {
+		if _, err := exec.LookPath(named); err != nil {
+			return "", usagef("ENVOY=%s cannot be run: %v", named, err)
+		}
+		return named, nil
+	}
+	if found, err := exec.LookPath("envoy"); err == nil {
+		return found, nil
+	}
+	if _, err := os.Stat(toolsEnvoy); err == nil {
+		return filepath.Abs(toolsEnvoy)
+	}
+	return "", usagef("no Envoy found: run make demo in a checkout, which fetches one, or set ENVOY=/path/to/envoy")
+}
+
+// demo is one run: passgate, a sample upstream and a real Envoy in front of both.
+type demo struct {
+	program *program
+	dir     string // holds its files, for as long as it runs
+	envoy   string
+	config  *config.Config
+	tokens  []*demoToken // a good and an expired one, once the tour has begun
+}
+
+func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
+
+// configure writes the files of the demo and reads its configuration, as serve would.
+func (d *demo) configure() error {
+	if err := config.GenerateKey(d.file("demo.key")); err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.file("demo.yaml"), demoYAML, 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(d.file("envoy.yaml"), envoy.Config, 0o600); err != nil {
+		return err
+	}
+	var err error
+	d.config, err = config.Load(d.file("demo.yaml"), d.program.lookupEnv)
+	return err
+}
+
+func (d *demo) runPassgate(ctx context.Context) error {
+	logFile, err := os.Create(d.file("passgate.log"))
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	p := *d.program
+	p.stderr = logFile
+	log, sink, closeLog := p.newLog(d.config)
+	defer closeLog()
+	return serve(ctx, d.config, log, sink.Collector(), p.now)
+}
+
+func runUpstream(ctx context.Context) error {
+	l, err := net.Listen("tcp", demoUpstream)
+	if err != nil {
+		return err
+	}
+	return serveHTTP(ctx, &http.Server{Handler: sample.Handler(), ReadHeaderTimeout: 5 * time.Second}, l, time.Second)
+}
+
+// runEnvoy runs Envoy until ctx ends. That it ends by itself is an error, with the end of what it said.
+func (d *demo) runEnvoy(ctx context.Context) error {
+	logFile, err := os.Create(d.file("envoy.log"))
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	cmd := exec.CommandContext(ctx, d.envoy, "-c", d.file("envoy.yaml"), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 3 * time.Second
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		return nil
+	}
+	said, _ := os.ReadFile(d.file("envoy.log"))
+	if len(said) > 2000 {
+		said = said[len(said)-2000:]
+	}
+	return fmt.Errorf("the Envoy of the demo ended: %v\n%s", err, strings.TrimSpace(string(said)))
+}

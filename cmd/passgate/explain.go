@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/problem"
+)
+
+type explainCommand struct {
+	configFlag
+	Method  string   `default:"GET" help:"Request method."`
+	Path    string   `required:"" help:"Request path; a query is cut off."`
+	Host    string   `default:"localhost" help:"Request host."`
+	Header  []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Request header; may be repeated."`
+	Token   string   `help:"Sent as Authorization: Bearer TOKEN."`
+	Require string   `placeholder:"PERMISSION,..." help:"Permissions that Envoy's route asks for (required_permission in context_extensions)."`
+	JSON    bool     `name:"json" help:"Print the explanation as JSON."`
+}
+
+// explanation is the answer of explain --json.
+type explanation struct {
+	Decision  string       `json:"decision"` // allow or deny
+	Status    int          `json:"status"`
+	Code      string       `json:"code"`
+	Error     string       `json:"error,omitempty"` // what the client is shown
+	Cause     string       `json:"cause,omitempty"` // what failed
+	Route     string       `json:"route"`
+	Service   string       `json:"service,omitempty"`
+	RequestID string       `json:"request_id"`
+	Steps     []authz.Step `json:"steps"`
+	Set       []string     `json:"set,omitempty"`    // headers that the upstream gets, as NAME: VALUE
+	Remove    []string     `json:"remove,omitempty"` // client headers that it does not get
+}
+
+func (c *explainCommand) Run(ctx context.Context, p *program) error {
+	cfg, err := c.loadOrDefault(p)
+	if err != nil {
+		return err
+	}
+	engine, err := newEngine(cfg, cfg.Issuers, p.now)
+	if err != nil {
+		return err
+	}
+	r, err := c.request()
+	if err != nil {
+		return err
+	}
+	d := engine.Decide(ctx, r)
+	e := explain(&d, r.Trace)
+	if c.JSON {
+		err = printJSON(p.stdout, e)
+	} else {
+		_, err = io.WriteString(p.stdout, e.text())
+	}
+	switch {
+	case err != nil:
+		return err
+	case d.Allowed():
+		return nil
+	case d.Reason == authz.ReasonUnavailable:
+		return usagef("could not decide: %s", d.Cause)
+	}
+	return errNo
+}
+
+func (c *explainCommand) request() (*authz.Request, error) {
+	r := &authz.Request{Method: c.Method, Host: c.Host, Require: authz.SplitPermissions(c.Require), Trace: &authz.Trace{}}
+	r.Path, _, _ = strings.Cut(c.Path, "?")
+	for i, line := range c.Header {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || name == "" || strings.ContainsAny(name, " \t") {
+			// The line is not shown: it may hold a credential.
+			return nil, usagef("-H number %d: write it as 'Name: value'", i+1)
+		}
+		r.Headers = append(r.Headers, authz.Header{Name: name, Value: strings.Trim(value, " \t")})
+	}
+	if c.Token != "" {
+		r.Headers = append(r.Headers, authz.Header{Name: "Authorization", Value: "Bearer " + c.Token})
+	}
+	return r, nil
+}
+
+// explain gathers all that is known of a decision. It holds no secret: tokens are never part of one.
+func explain(d *authz.Decision, trace *authz.Trace) explanation {
+	e := explanation{
+		Decision: "deny", Status: problem.Status(d), Code: problem.Code(d), Cause: d.Cause,
+		Route: d.Rule.Route, Service: d.Rule.Service, RequestID: d.RequestID, Steps: append([]authz.Step{}, trace.Steps...), Remove: d.Remove,
+	}
+	if !d.Allowed() {
+		e.Error = problem.Of(d).Text
+		return e
+	}
+	e.Decision = "allow"
+	for _, h := range d.Stamp.Set {
+		e.Set = append(e.Set, h.Name+": "+h.Value)
+	}
+	return e
+}
+
+func (e explanation) text() string {
+	var b strings.Builder
+	for _, s := range e.Steps {
+		b.WriteString(s.String() + "\n")
+	}
+	fmt.Fprintf(&b, "\n%s %d %s", strings.ToUpper(e.Decision), e.Status, e.Code)
+	if e.Error != "" {
+		fmt.Fprintf(&b, ": %s\n%s\n", e.Error, e.Cause)
+		return b.String()
+	}
+	b.WriteString("\n")
+	for _, h := range e.Set {
+		fmt.Fprintf(&b, "  %s\n", h)
+	}
+	return b.String()
+}

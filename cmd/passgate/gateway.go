@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/door/jsonlines"
+	"github.com/passgate/passgate/internal/keyset"
+)
+
+type gatewayCommand struct {
+	configFlag
+}
+
+func (c *gatewayCommand) Run(ctx context.Context, p *program) error {
+	cfg, err := c.load(p, func() (*config.Config, error) { return config.Gateway(), nil })
+	if err != nil {
+		return err
+	}
+	log, _, closeLog := p.newLog(cfg)
+	defer closeLog()
+	engine, err := newEngine(cfg, cfg.Issuers, p.now)
+	if err != nil {
+		return err
+	}
+	recorder := newRecorder(cfg, log, prometheus.NewRegistry())
+	server := jsonlines.New(jsonlines.Options{
+		Decider: recorder.Door("jsonlines", engine),
+		Init: func(key string) jsonlines.Decider {
+			return recorder.Door("jsonlines", engineWithKey(cfg, key, p.now))
+		},
+		Log: log,
+	})
+	// A read from standard input does not end with the context: the answer to a signal is to stop reading.
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, p.stdin, p.stdout) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// engineWithKey returns an engine in which the key of an init message is the first issuer's only one. A key
+// that cannot be read leaves that issuer without any, so that it takes no token.
+func engineWithKey(cfg *config.Config, material string, now func() time.Time) *authz.Engine {
+	issuers := append([]config.Issuer(nil), cfg.Issuers...)
+	if len(issuers) == 0 {
+		issuers = config.Gateway().Issuers
+	}
+	keys := initKeys(material)
+	set, err := keyset.NewSet(keys...)
+	if err != nil {
+		keys, set = nil, &keyset.Set{}
+	}
+	issuers[0].Keys, issuers[0].Algorithms = set, nil
+	for _, k := range keys {
+		issuers[0].Algorithms = append(issuers[0].Algorithms, k.Algorithm)
+	}
+	engine, err := newEngine(cfg, issuers, now)
+	if err != nil {
+		panic(fmt.Sprintf("the configuration was accepted with another key: %v", err))
+	}
+	return engine
+}
+
+// initKeys reads jwt_public_key: PEM, a JWK or a JWKS is asymmetric, any other text an HS256 secret. What
+// looks like a public key is never taken as a secret, which everyone would know.
+func initKeys(material string) []*keyset.Key {
+	if !keyset.LooksPublic([]byte(material)) {
+		return []*keyset.Key{keyset.Secret([]byte(material))}
+	}
+	keys, err := keyset.Parse([]byte(material))
+	if err != nil {
+		return nil
+	}
+	for _, k := range keys {
+		if k.Algorithm == keyset.HS256 {
+			return nil
+		}
+	}
+	return keys
+}

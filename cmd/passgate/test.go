@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/policytest"
+	"github.com/passgate/passgate/internal/verifier/jwtauth"
+)
+
+type testCommand struct {
+	configFlag
+	File  []string `arg:"" help:"Policy test file: tests: [{name, request: {method, host, path, headers, context, token}, expect: {status, code, headers}}]."`
+	JUnit string   `name:"junit" placeholder:"FILE" help:"Also write the results as JUnit XML."`
+}
+
+func (c *testCommand) Run(ctx context.Context, p *program) error {
+	cfg, err := c.loadOrDefault(p)
+	if err != nil {
+		return err
+	}
+	engine, mint, err := newTestEngine(cfg, p.now)
+	if err != nil {
+		return err
+	}
+	var suites []policytest.Suite
+	passed, failed := 0, 0
+	for _, file := range c.File {
+		tests, err := policytest.Load(file)
+		if err != nil {
+			return err
+		}
+		suite := policytest.Suite{File: file}
+		for _, t := range tests {
+			result := t.Run(ctx, engine, mint)
+			suite.Results = append(suite.Results, result)
+			if len(result.Failures) > 0 {
+				fmt.Fprintf(p.stdout, "%s: %s", file, result)
+			}
+		}
+		suites = append(suites, suite)
+		failed += suite.Failed()
+		passed += len(tests) - suite.Failed()
+	}
+	fmt.Fprintf(p.stdout, "%d passed, %d failed\n", passed, failed)
+	if c.JUnit != "" {
+		if err := writeJUnit(c.JUnit, suites); err != nil {
+			return err
+		}
+	}
+	if failed > 0 {
+		return errNo
+	}
+	return nil
+}
+
+func writeJUnit(file string, suites []policytest.Suite) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := policytest.WriteJUnit(f, suites); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// newTestEngine returns an engine whose issuers' keys are replaced by fresh ones, and what signs with them.
+// Each issuer signs with the first of its algorithms.
+func newTestEngine(cfg *config.Config, now func() time.Time) (*authz.Engine, policytest.Minter, error) {
+	issuers := slices.Clone(cfg.Issuers)
+	signers := map[string]*keyset.Signer{} // by iss
+	for i := range issuers {
+		issuer := &issuers[i]
+		signer, err := keyset.GenerateSigner(issuer.Algorithms[0], "")
+		if err != nil {
+			return nil, nil, err
+		}
+		if issuer.Keys, err = keyset.NewSet(signer.Key()); err != nil {
+			return nil, nil, err
+		}
+		signers[issuer.Issuer] = signer
+	}
+	engine, err := newEngine(cfg, issuers, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	mint := func(claims map[string]any) (string, error) {
+		claims = withDefaults(claims, issuers, now())
+		iss, _ := claims["iss"].(string)
+		signer := signers[iss]
+		if signer == nil && len(issuers) > 0 {
+			signer = signers[issuers[0].Issuer] // a token of an unknown issuer has to be signed by someone
+		}
+		if signer == nil {
+			return "", usagef("the configuration has no issuer that could sign claims")
+		}
+		return jwtauth.Mint(signer, claims)
+	}
+	return engine, mint, nil
+}
+
+// withDefaults returns claims with what a test need not write.
+func withDefaults(claims map[string]any, issuers []config.Issuer, now time.Time) map[string]any {
+	all := map[string]any{"exp": now.Add(time.Hour).Unix()}
+	if len(issuers) > 0 {
+		all["iss"] = issuers[0].Issuer
+	}
+	for name, value := range claims {
+		all[name] = value
+	}
+	return all
+}

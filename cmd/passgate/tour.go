@@ -1,0 +1,283 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/passgate/passgate/internal/sample"
+)
+
+// tourStep is one request of the tour and what must come of it.
+type tourStep struct {
+	title   string
+	method  string
+	path    string
+	headers []string   // "Name: value"
+	token   *demoToken // nil: none
+	status  int
+	check   func(body []byte) error
+}
+
+// demoToken is a token that is shown by its name once it was printed.
+type demoToken struct{ name, value string }
+
+// tour walks through the steps and prints each with its real answer. The error is errNo if an answer is
+// not the expected one.
+func (d *demo) tour(ctx context.Context) error {
+	steps, err := d.steps()
+	if err != nil {
+		return err
+	}
+	if err := waitForCheck(ctx); err != nil {
+		return err
+	}
+	d.printf("passgate stands behind Envoy on http://%s; the upstream answers with what it was sent.\nTwo tokens, for the lines below:\n\n", demoEnvoy)
+	for _, t := range d.tokens {
+		d.printf("%s=%s\n", t.name, t.value)
+	}
+	failed := 0
+	for i, s := range steps {
+		d.printf("\n%d. %s\n   %s\n", i+1, s.title, s.curl())
+		if err := s.run(ctx, d.printf); err != nil {
+			failed++
+			d.printf("   UNEXPECTED: %v\n", err)
+		}
+	}
+	if err := d.explainDenial(ctx, len(steps)+1); err != nil {
+		failed++
+		d.printf("   UNEXPECTED: %v\n", err)
+	}
+	if failed > 0 {
+		d.printf("\n%d of %d steps did not answer as expected\n", failed, len(steps)+1)
+		return errNo
+	}
+	d.printf("\nAll %d steps answered as expected.\n", len(steps)+1)
+	return nil
+}
+
+func (d *demo) printf(format string, args ...any) { fmt.Fprintf(d.program.stdout, format, args...) }
+
+func (d *demo) steps() ([]tourStep, error) {
+	reader, err := d.mint("READER", time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	expired, err := d.mint("EXPIRED", -time.Minute)
+	if err != nil {
+		return nil, err
+	}
+	d.tokens = []*demoToken{reader, expired}
+	const user = "/api/users/123"
+	return []tourStep{
+		{title: "No token: refused before the upstream sees anything.", method: "GET", path: user, status: 401, check: code("missing_credentials")},
+		{title: "A good token: the upstream gets the caller's identity, and needs to verify nothing.", method: "GET", path: user, token: reader, status: 200,
+			check: seen(has("X-User-Id: user_123"), has("X-User-Permissions: read"), has("X-Proxy-State: ZnJlZTpJTjphbmRyb2lk"), hasName("X-Passport"))},
+		{title: "Forged identity headers: replaced, and look-alikes removed.", method: "GET", path: user, token: reader, status: 200,
+			headers: []string{"X-User-ID: root", "X.User.ID: root", "X-Passport: forged"},
+			check:   seen(has("X-User-Id: user_123"), hasNot("root"), hasNot("forged"))},
+		{title: "A forged header on a public route: nobody is named.", method: "GET", path: "/docs/intro", headers: []string{"X-User-ID: root"}, status: 200,
+			check: seen(hasNot("root"))},
+		{title: "X_User_ID, which some servers read as X-User-ID: Envoy refuses the request itself.", method: "GET", path: user, token: reader, status: 400,
+			headers: []string{"X_User_ID: root"}},
+		{title: "A permission that the token lacks.", method: "DELETE", path: user, token: reader, status: 403,
+			check: code("insufficient_permissions", "Insufficient permissions: required [delete], have [read]")},
+		{title: "A token that has expired.", method: "GET", path: user, token: expired, status: 401, check: code("token_expired", "Token expired")},
+		{title: "A route that nobody has written down.", method: "GET", path: "/admin", token: reader, status: 403, check: code("forbidden")},
+	}, nil
+}
+
+// mint signs a token of the demo's one issuer, for a user who may read.
+func (d *demo) mint(name string, ttl time.Duration) (*demoToken, error) {
+	c := tokenMintCommand{Sub: "user_123", TTL: ttl, Claim: map[string]string{
+		"email": `"user@example.com"`, "subscription": `"free"`, "country": `"IN"`, "platform": `"android"`,
+		"role": `"member"`, "permissions": `["read"]`,
+	}}
+	value, err := c.mint(d.config.Issuers[0], d.program.now())
+	return &demoToken{name, value}, err
+}
+
+// waitForCheck returns when Envoy has found passgate healthy, so that the tour's first answer is real.
+func waitForCheck(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	probe := tourStep{method: "GET", path: "/", status: 401}
+	for {
+		response, err := probe.send(ctx)
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == 401 || response.StatusCode == 403 {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("one of Envoy, passgate and the upstream did not come up")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (s tourStep) curl() string {
+	var b strings.Builder
+	b.WriteString("curl -s")
+	if s.method != "GET" {
+		b.WriteString(" -X " + s.method)
+	}
+	for _, h := range s.headers {
+		fmt.Fprintf(&b, " -H '%s'", h)
+	}
+	if s.token != nil {
+		fmt.Fprintf(&b, ` -H "Authorization: Bearer $%s"`, s.token.name)
+	}
+	return b.String() + " http://" + demoEnvoy + s.path
+}
+
+func (s tourStep) send(ctx context.Context) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, s.method, "http://"+demoEnvoy+s.path, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range s.headers {
+		name, value, _ := strings.Cut(h, ": ")
+		r.Header[name] = []string{value} // as written: Set would change the name's case
+	}
+	if s.token != nil {
+		r.Header.Set("Authorization", "Bearer "+s.token.value)
+	}
+	return http.DefaultClient.Do(r)
+}
+
+// run sends the request, prints the answer, and compares.
+func (s tourStep) run(ctx context.Context, printf func(string, ...any)) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	response, err := s.send(ctx)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	printf("   → %s\n", response.Status)
+	text := string(body)
+	if s.token != nil {
+		text = strings.ReplaceAll(text, s.token.value, "$"+s.token.name)
+	}
+	printIndented(printf, text)
+	if response.StatusCode != s.status {
+		return fmt.Errorf("the status is not %d", s.status)
+	}
+	if s.check == nil {
+		return nil
+	}
+	return s.check(body)
+}
+
+func printIndented(printf func(string, ...any), text string) {
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		printf("     %s\n", strings.TrimRight(line, "\n"))
+	}
+}
+
+// code expects a problem with this code and, if given, this text.
+func code(want string, text ...string) func([]byte) error {
+	return func(body []byte) error {
+		var got struct {
+			Code  string `json:"code"`
+			Error string `json:"error"`
+		}
+		if err := json.Unmarshal(body, &got); err != nil {
+			return err
+		}
+		if got.Code != want || len(text) > 0 && got.Error != text[0] {
+			return fmt.Errorf("the problem is not %s %q", want, text)
+		}
+		return nil
+	}
+}
+
+// seen holds the upstream's view of the request's headers to expectations.
+func seen(expectations ...func(headers []string) error) func([]byte) error {
+	return func(body []byte) error {
+		var got sample.Seen
+		if err := json.Unmarshal(body, &got); err != nil {
+			return err
+		}
+		for _, e := range expectations {
+			if err := e(got.Headers); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func has(line string) func([]string) error {
+	return func(headers []string) error {
+		if !slices.Contains(headers, line) {
+			return fmt.Errorf("the upstream did not get %s", line)
+		}
+		return nil
+	}
+}
+
+func hasName(name string) func([]string) error {
+	return func(headers []string) error {
+		if !slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, name+": ") }) {
+			return fmt.Errorf("the upstream got no %s", name)
+		}
+		return nil
+	}
+}
+
+func hasNot(text string) func([]string) error {
+	return func(headers []string) error {
+		if slices.ContainsFunc(headers, func(h string) bool { return strings.Contains(h, text) }) {
+			return fmt.Errorf("the upstream got %s", text)
+		}
+		return nil
+	}
+}
+
+// explainDenial shows why the token that may only read was refused a deletion.
+func (d *demo) explainDenial(ctx context.Context, number int) error {
+	reader := d.tokens[0]
+	d.printf("\n%d. Why was the DELETE refused? The same engine explains it offline, step by step.\n", number)
+	d.printf("   passgate explain --config %s --method DELETE --path /api/users/123 --token $%s\n", d.file("demo.yaml"), reader.name)
+	var out strings.Builder
+	p := *d.program
+	p.stdout = &out
+	c := explainCommand{configFlag: configFlag{Config: d.file("demo.yaml")}, Method: "DELETE", Path: "/api/users/123", Host: "localhost", Token: reader.value}
+	err := c.Run(ctx, &p)
+	printIndented(d.printf, out.String())
+	if !errors.Is(err, errNo) || !strings.Contains(out.String(), "DENY 403 insufficient_permissions") {
+		return fmt.Errorf("it was not explained as a denial: %v", err)
+	}
+	return nil
+}
+
+// printMore prints what to try while the demo stays up.
+func (d *demo) printMore() {
+	d.printf(`
+It stays up until Ctrl-C. Lines to try in another terminal, after the two tokens above:
+
+  curl -i http://%s/api/users/123 -H "Authorization: Bearer $READER"
+  curl -i http://%[1]s/api/users/123 -H "Authorization: Bearer $READER" -X DELETE
+  curl -i --path-as-is 'http://%[1]s/docs/..%%3b/api/users/123'
+  curl -s http://%[2]s/metrics | grep ^passgate_
+  grpcurl -plaintext %[3]s list
+  grpcurl -plaintext -d '{"service": "envoy.service.auth.v3.Authorization"}' %[3]s grpc.health.v1.Health/Check
+  bin/passgate token inspect --config %[4]s $READER
+  tail -f %[5]s
+`, demoEnvoy, demoOps, demoCheck, d.file("demo.yaml"), d.file("passgate.log"))
+}
