@@ -50,11 +50,11 @@ func (p Passport) Encode() string {
 func Decode(value string) (Passport, error) {
 	text, err := base64.StdEncoding.Strict().DecodeString(value)
 	if err != nil {
-		return Passport{}, fmt.Errorf("%w: %w", ErrFormat, err)
+		return Passport{}, fmt.Errorf("%w: it is not base64 (standard alphabet, padded)", ErrFormat)
 	}
 	var p Passport
 	if err := json.Unmarshal(text, &p); err != nil {
-		return Passport{}, fmt.Errorf("%w: %w", ErrFormat, err)
+		return Passport{}, fmt.Errorf("%w: its base64 holds no JSON object of a passport's fields", ErrFormat)
 	}
 	// One value has one spelling: duplicate, unknown and reordered fields do not come back the same.
 	if p.Encode() != value {

@@ -108,3 +108,8 @@ func TestConfigShowDefaultPrintsTheEmbeddedFile(t *testing.T) {
 	c.env["PASSGATE_JWT_SECRET"] = cliSecret
 	c.run(t, "config", "check", tempFile(t, "copy.yaml", o.stdout)).must(t, exitOK)
 }
+
+func TestEmptyConfigNameIsNotTheDefault(t *testing.T) {
+	newCLI().run(t, "config", "check", "--config", "").must(t, exitUsage).mustComplain(t, "the file name is empty")
+	newCLI().run(t, "config", "check", "").must(t, exitUsage).mustComplain(t, "the file name is empty")
+}

@@ -19,7 +19,9 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A log or an output that nobody reads any more is an error of a write, and not the end of the process.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// The first signal asks for an orderly end; after it, a second one ends the process as usual.
 	context.AfterFunc(ctx, stop)
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, now: time.Now}
@@ -131,20 +133,23 @@ func commandLine(c *kong.Context) string {
 
 // configFlag is embedded by every command that reads the configuration.
 type configFlag struct {
-	Config string `placeholder:"FILE" help:"Configuration file. Without it: passgate.yaml in the working directory if there is one, else the embedded default."`
+	// A pointer, as --config "$UNSET" must not stand for the absence of the flag.
+	Config *string `placeholder:"FILE" help:"Configuration file. Without it: passgate.yaml in the working directory if there is one, else the embedded default."`
 }
 
 // load reads the configuration that the flag asks for; fallback gives one where there is no file.
 func (f configFlag) load(p *program, fallback func() (*config.Config, error)) (*config.Config, error) {
-	file := f.Config
-	if file == "" {
-		// A link to nowhere is a file that is missing, not the wish for another configuration.
-		if _, err := os.Lstat(config.DefaultFile); errors.Is(err, fs.ErrNotExist) {
-			return fallback()
-		}
-		file = config.DefaultFile
+	if f.Config != nil && *f.Config == "" {
+		return nil, usagef("--config: the file name is empty")
 	}
-	return config.Load(file, p.lookupEnv)
+	if f.Config != nil {
+		return config.Load(*f.Config, p.lookupEnv)
+	}
+	// A link to nowhere is a file that is missing, not the wish for another configuration.
+	if _, err := os.Lstat(config.DefaultFile); errors.Is(err, fs.ErrNotExist) {
+		return fallback()
+	}
+	return config.Load(config.DefaultFile, p.lookupEnv)
 }
 
 // loadOrDefault is load with the embedded default.

@@ -257,7 +257,8 @@ func (d *demo) explainDenial(ctx context.Context, number int) error {
 	var out strings.Builder
 	p := *d.program
 	p.stdout = &out
-	c := explainCommand{configFlag: configFlag{Config: d.file("demo.yaml")}, Method: "DELETE", Path: "/api/users/123", Host: "localhost", Token: reader.value}
+	file := d.file("demo.yaml")
+	c := explainCommand{configFlag: configFlag{Config: &file}, Method: "DELETE", Path: "/api/users/123", Host: "localhost", Token: reader.value}
 	err := c.Run(ctx, &p)
 	printIndented(d.printf, out.String())
 	if !errors.Is(err, errNo) || !strings.Contains(out.String(), "DENY 403 insufficient_permissions") {

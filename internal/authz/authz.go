@@ -41,16 +41,26 @@ type Request struct {
 	Trace *Trace
 }
 
-// Errors of a [Verifier] that put the fault on the credential. Any other error says that the credential
-// could not be judged.
-var (
-	ErrCredentialInvalid = errors.New("credential is not valid")
-	ErrCredentialExpired = errors.New("credential has expired")
-)
+// ErrCredentialInvalid puts the fault on the credential, whatever it is.
+var ErrCredentialInvalid = errors.New("credential is not valid")
 
-// Verifier finds the identity behind a credential. An error wrapping [ErrCredentialInvalid] or
-// [ErrCredentialExpired] says that the credential is at fault; any other, that it could not be judged, so
-// access is not granted either. Error texts go to the log: they name claims and key IDs, never a secret.
+// ExpiredError says that a credential is good but for its expiry.
+type ExpiredError struct {
+	Source string // whose it was, as in [Principal]
+	Detail string // for the log
+}
+
+func (e *ExpiredError) Error() string { return "credential has expired: " + e.Detail }
+
+// Is makes errors.Is tell that an error is of this type, whatever its source.
+func (e *ExpiredError) Is(target error) bool {
+	_, ok := target.(*ExpiredError)
+	return ok
+}
+
+// Verifier finds the identity behind a credential. An error wrapping [ErrCredentialInvalid] or an
+// [*ExpiredError] says that the credential is at fault; any other, that it could not be judged, so access
+// is not granted either. Error texts go to the log: they name claims and key IDs, never a secret.
 // Implementations are safe for concurrent use.
 type Verifier interface {
 	Verify(ctx context.Context, c Credential, now time.Time) (*Identity, error)

@@ -133,22 +133,28 @@ func (e *Engine) verify(ctx context.Context, sources []string, c Credential) (*I
 		return nil, fmt.Errorf("%w: nothing here verifies a credential of the kind %s", ErrCredentialInvalid, c.Kind)
 	}
 	identity, err := verifier.Verify(ctx, c, e.options.Now())
-	if err != nil {
+	source := ""
+	var expired *ExpiredError
+	switch {
+	case errors.As(err, &expired):
+		source = expired.Source
+	case err != nil:
 		return nil, err
-	}
-	if identity == nil || identity.UserID == "" || identity.Source == "" {
+	case identity == nil || identity.UserID == "" || identity.Source == "":
 		return nil, errors.New("the verifier returned no identity")
+	default:
+		source = identity.Source
 	}
-	if len(sources) > 0 && !slices.Contains(sources, identity.Source) {
-		return nil, fmt.Errorf("%w: the route takes no credentials of %s", ErrCredentialInvalid, identity.Source)
+	if len(sources) > 0 && !slices.Contains(sources, source) {
+		return nil, fmt.Errorf("%w: the route takes no credentials of %s", ErrCredentialInvalid, source)
 	}
-	return identity, nil
+	return identity, err
 }
 
 // verifyReason maps a verifier's error; one that does not blame the credential is unavailability.
 func verifyReason(err error) Reason {
 	switch {
-	case errors.Is(err, ErrCredentialExpired):
+	case errors.Is(err, &ExpiredError{}):
 		return ReasonCredentialExpired
 	case errors.Is(err, ErrCredentialInvalid):
 		return ReasonCredentialInvalid

@@ -50,7 +50,7 @@ func working() *parts {
 			case "a.good.token":
 				return &authz.Identity{Principal: authz.Principal{Source: "accounts", UserID: "ann", Permissions: []string{"read"}}}, nil
 			case "an.expired.token":
-				return nil, fmt.Errorf("exp: %w", authz.ErrCredentialExpired)
+				return nil, fmt.Errorf("verify: %w", &authz.ExpiredError{Source: "accounts", Detail: "exp is 1"})
 			case "no.keys.here":
 				return nil, errors.New("key set is down")
 			}
@@ -154,6 +154,10 @@ func TestDecide(t *testing.T) {
 			change: func(_ *parts, r *authz.Request) { r.Malformed = "bytes" }},
 		{name: "source not taken by the route", headers: []authz.Header{good}, want: authz.ReasonCredentialInvalid,
 			change: func(p *parts, _ *authz.Request) { p.rule.Sources = []string{"partner"} }},
+		{name: "expired, of a source not taken by the route", headers: []authz.Header{authorization("Bearer an.expired.token")}, want: authz.ReasonCredentialInvalid,
+			change: func(p *parts, _ *authz.Request) { p.rule.Sources = []string{"partner"} }},
+		{name: "expired, of a source taken by the route", headers: []authz.Header{authorization("Bearer an.expired.token")}, want: authz.ReasonCredentialExpired,
+			change: func(p *parts, _ *authz.Request) { p.rule.Sources = []string{"accounts"} }},
 		{name: "source taken by the route", headers: []authz.Header{good}, want: authz.ReasonGranted,
 			change: func(p *parts, _ *authz.Request) { p.rule.Sources = []string{"partner", "accounts"} }},
 		{name: "no service where one is needed", headers: []authz.Header{good}, want: authz.ReasonNoService,

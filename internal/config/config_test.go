@@ -178,33 +178,6 @@ func TestWarningsNameTheFieldAndItsPlace(t *testing.T) {
 	golden(t, "testdata/unwise.txt", b.String())
 }
 
-func TestCoversIsNeverWrong(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want bool
-	}{
-		{"/a", "/a", true},
-		{"/{x}", "/a", true},
-		{"/{x}/b", "/{y}/b", true},
-		{"/**", "/a/b", true},
-		{"/**", "/", true},
-		{"/a/**", "/a", true},
-		{"/a/**", "/a/**", true},
-		{"/a/**", "/a/{x}/**", true},
-		{"/a", "/{x}", false},
-		{"/{x}", "/", false},
-		{"/a/{x}", "/a/", false},
-		{"/a/{x}", "/a/**", false},
-		{"/a/b/**", "/a/**", false},
-		{"/a", "/a/", false},
-		{"/a/**", "/b/c", false},
-	} {
-		if got := coversPath(test.a, test.b); got != test.want {
-			t.Errorf("coversPath(%q, %q) = %v, want %v", test.a, test.b, got, test.want)
-		}
-	}
-}
-
 func TestMissingFileIsAnErrorThatSaysSo(t *testing.T) {
 	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"), testEnv)
 	var faults Errors

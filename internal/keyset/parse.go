@@ -3,6 +3,7 @@ package keyset
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -13,10 +14,28 @@ import (
 
 const pemBegin = "-----BEGIN "
 
-// LooksPublic reports whether material looks like PEM, a JWK or a JWKS, however broken. What does must never
-// be taken as an HMAC secret: the secret would be known to all who know the public key.
+// LooksPublic reports whether material looks like a public key: PEM, a JWK or a JWKS, however broken or
+// wrapped, or the DER of a key, as it is or in base64. What does must never be taken as an HMAC secret: the
+// secret would be known to all who know the public key.
 func LooksPublic(material []byte) bool {
-	return bytes.Contains(material, []byte(pemBegin)) || looksJSON(material)
+	return bytes.Contains(material, []byte(pemBegin)) || looksJSON(material) ||
+		bytes.Contains(material, []byte(`"kty"`)) || bytes.Contains(material, []byte(`\"kty\"`)) || looksDER(material)
+}
+
+func looksDER(material []byte) bool {
+	if _, err := x509.ParsePKIXPublicKey(material); err == nil {
+		return true
+	}
+	// Padding and line breaks are as the tool that wrote it likes.
+	text := strings.TrimRight(strings.Join(strings.Fields(string(material)), ""), "=")
+	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		if der, err := encoding.DecodeString(text); err == nil {
+			if _, err := x509.ParsePKIXPublicKey(der); err == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // looksJSON reports whether material is a JSON object, or begins like one and has a name of a JWK or JWKS.

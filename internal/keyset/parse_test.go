@@ -15,6 +15,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -337,16 +338,23 @@ func TestErrorHoldsNoSecret(t *testing.T) {
 
 func TestLooksPublic(t *testing.T) {
 	pem := string(publicPEM(material().ed.Public()))
+	der, err := x509.MarshalPKIXPublicKey(material().ed.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, text := range []string{
 		pem, "  \n" + pem, "key: " + pem, pem[:40], strings.ReplaceAll(pem, "\n", `\n`),
 		"-----BEGIN CERTIFICATE-----", string(with("RSA")), string(with("RSA"))[:60], "\n\t" + string(with("oct")),
 		"\uFEFF" + string(with("RSA")), `{"keys":[]}`, `{"keys": [`, `{'x', "kty": "RSA"}`, `{}`,
+		"[" + string(with("RSA")) + "]", strconv.Quote(string(with("RSA"))), "\u00a0" + string(with("RSA")),
+		string(der), base64.StdEncoding.EncodeToString(der), base64.RawURLEncoding.EncodeToString(der),
+		base64.StdEncoding.EncodeToString(der)[:20] + "\n" + base64.StdEncoding.EncodeToString(der)[20:] + "\n",
 	} {
 		if !LooksPublic([]byte(text)) {
 			t.Errorf("%.60q could be taken as a secret", text)
 		}
 	}
-	for _, text := range []string{"", "public_key_here", "{curly-secret}", `"kty"`, "-----", "BEGIN", "MCowBQYDK2VwAyEA"} {
+	for _, text := range []string{"", "public_key_here", "{curly-secret}", "kty", "-----", "BEGIN", "MCowBQYDK2VwAyEA"} {
 		if LooksPublic([]byte(text)) {
 			t.Errorf("%q could not be given as a secret", text)
 		}

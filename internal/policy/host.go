@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // canonicalHost returns a request's host in lower case, without port and without trailing dot. A host
 // that hops are known to read in different ways is refused, and why says which form it has.
@@ -14,17 +17,18 @@ func canonicalHost(raw string) (host, why string) {
 		}
 	}
 	host = raw
-	if strings.HasPrefix(host, "[") { // RFC 3986 §3.2.2: IP-literal
-		end := strings.IndexByte(host, ']')
-		if end < 0 || !isPort(host[end+1:]) {
-			return "", "its brackets or its port cannot be read"
+	port := ""
+	if end := strings.LastIndexByte(host, ']'); end >= 0 { // RFC 3986 §3.2.2: IP-literal
+		host, port = host[:end+1], host[end+1:]
+		ip, err := netip.ParseAddr(strings.TrimPrefix(host[:end], "["))
+		if err != nil || !ip.Is6() || host[0] != '[' {
+			return "", "its brackets hold no IPv6 address"
 		}
-		host = host[:end+1]
 	} else if colon := strings.IndexByte(host, ':'); colon >= 0 {
-		if !isPort(host[colon:]) {
-			return "", "its port is not a number"
-		}
-		host = host[:colon]
+		host, port = host[:colon], host[colon:]
+	}
+	if !isPort(port) {
+		return "", "its port is not a number"
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if host == "" || strings.HasSuffix(host, ".") {

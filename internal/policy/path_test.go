@@ -143,7 +143,7 @@ func TestCanonicalHost(t *testing.T) {
 	}
 	for _, raw := range []string{
 		"", ".", "..", ":80", "a,b", "a@b", "user@example.com", "a/b", `a\b`, "a b", " a", "a\t", "a\x00", "a..", "a.:80.",
-		"a:b", "a:80:80", "::1", "[::1", "[::1]x", "[::1]:x", "a%2e", "a?b", "a#b", "é.com", "a!b", "a\xff",
+		"a:b", "a:80:80", "::1", "[::1", "[::1]x", "[::1]:x", "[]", "[a]", "[127.0.0.1]", "a]b[c", "a[::1]", "::1]", "[fe80::1%25eth0]", "a%2e", "a?b", "a#b", "é.com", "a!b", "a\xff",
 	} {
 		if got, why := canonicalHost(raw); why == "" {
 			t.Errorf("canonicalHost(%q) = %q, want a refusal", raw, got)

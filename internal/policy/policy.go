@@ -109,7 +109,10 @@ func compile(r Route, paths pathRules, fault func(field string, item int, format
 		}
 	}
 	for i, method := range r.Methods {
-		if !isMethod(method) || method != strings.ToUpper(method) {
+		switch {
+		case method == "*" || strings.EqualFold(method, "any") || strings.EqualFold(method, "all"):
+			fault("methods", i, "%q is no method of a request; leave methods out where any is meant", method)
+		case !isMethod(method) || method != strings.ToUpper(method):
 			fault("methods", i, "%q is not a method; write it as it stands in a request, such as GET", method)
 		}
 	}

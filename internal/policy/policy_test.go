@@ -154,6 +154,8 @@ func TestNewRefuses(t *testing.T) {
 		{"host in upper case", Route{Path: "/", Hosts: []string{"A"}}, "hosts", 0, "lower case"},
 		{"wildcard host", Route{Path: "/", Hosts: []string{"*.a"}}, "hosts", 0, "is not a host"},
 		{"method in lower case", Route{Path: "/", Methods: []string{"get"}}, "methods", 0, "is not a method"},
+		{"wildcard method", Route{Path: "/", Methods: []string{"*"}}, "methods", 0, "leave methods out"},
+		{"any method", Route{Path: "/", Methods: []string{"GET", "ANY"}}, "methods", 1, "leave methods out"},
 		{"empty method", Route{Path: "/", Methods: []string{""}}, "methods", 0, "is not a method"},
 		{"empty permission", Route{Path: "/", Permissions: []string{"a", ""}}, "permissions", 1, "is empty"},
 		{"public with a permission", Route{Path: "/", Access: authz.AccessPublic, Permissions: []string{"a"}}, "permissions", -1, "public route"},

@@ -1,6 +1,6 @@
 // Package strict reads the two encodings that tokens and keys are written in, JSON objects and base64url,
-// and refuses what two readers could take for different things: repeated names, names that differ in case
-// alone, text that is not UTF-8, lone surrogates, stray bytes, unused bits.
+// and refuses what two readers could take for different things: repeated names, text that is not UTF-8, lone
+// surrogates, stray bytes, unused bits. Names are compared byte by byte.
 package strict
 
 import (

@@ -50,6 +50,8 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, r rules) bo
 	}
 	if there {
 		d.doc.places[path] = at
+	} else {
+		d.doc.empty[path] = at
 	}
 	return there
 }

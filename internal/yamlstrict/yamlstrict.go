@@ -42,6 +42,7 @@ type Lookup func(name string) (string, bool)
 // can add faults of its own.
 type Document struct {
 	file   string
+	empty  map[string]Pos      // by dotted path, of fields that are there and empty
 	places map[string]Pos      // by dotted path, of fields that are there and not empty
 	faulty map[string]bool     // paths that have a fault of their own
 	inside map[string]bool     // paths that have a fault, or hold one that has
@@ -57,7 +58,7 @@ func Decode(file string, data []byte, into any) error {
 // Read is [Decode] for a reader that goes on to judge the values: faults are found in the document's
 // Err. With env, ${NAME} and ${NAME:-default} in values are replaced from it, after the YAML was parsed.
 func Read(file string, data []byte, env Lookup, into any) *Document {
-	doc := &Document{file: file, places: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}}
+	doc := &Document{file: file, places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}}
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("yamlstrict: cannot decode into %T, only into a pointer to a struct", into))
@@ -85,6 +86,12 @@ func (doc *Document) Has(field string) bool {
 	return ok
 }
 
+// LeftEmpty reports whether a field is in the file with nothing in it, which is as good as absent.
+func (doc *Document) LeftEmpty(field string) bool {
+	_, ok := doc.empty[field]
+	return ok
+}
+
 // Sound reports whether a field, and what is in it, was read without a fault.
 func (doc *Document) Sound(field string) bool { return !doc.inside[field] }
 
@@ -92,6 +99,9 @@ func (doc *Document) Sound(field string) bool { return !doc.inside[field] }
 func (doc *Document) Pos(field string) Pos {
 	for {
 		if pos, ok := doc.places[field]; ok || field == "" {
+			return pos
+		}
+		if pos, ok := doc.empty[field]; ok {
 			return pos
 		}
 		field = parent(field)

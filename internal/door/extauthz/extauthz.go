@@ -53,7 +53,7 @@ func (s *Server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 	r := requestFrom(in)
 	if r.HeadersFiltered {
 		s.warnFiltered.Do(func() {
-			s.log.WarnContext(ctx, "Envoy shows Check only some of the request's headers: aliases of identity headers are removed unseen, others pass; take allowed_headers and disallowed_headers out of its ext_authz filter")
+			s.log.WarnContext(ctx, "Envoy shows Check only some of the request's headers: aliases of identity headers are removed unseen, others pass; take allowed_headers out of its ext_authz filter")
 		})
 	}
 	d := s.decider.Decide(ctx, r)

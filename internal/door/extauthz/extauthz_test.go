@@ -34,7 +34,7 @@ func (verifier) Verify(_ context.Context, c authz.Credential, _ time.Time) (*aut
 	case "no.keys.here":
 		return nil, fmt.Errorf("the key set is down")
 	case "an.expired.token":
-		return nil, authz.ErrCredentialExpired
+		return nil, &authz.ExpiredError{}
 	}
 	return nil, authz.ErrCredentialInvalid
 }
@@ -95,6 +95,12 @@ var encodings = []encoding{
 		}
 	}},
 }
+
+// hiddenPath is header_map where allowed_headers keeps :path to itself.
+var hiddenPath = encoding{"header_map without :path", func(http *authv3.AttributeContext_HttpRequest, lines []authz.Header) {
+	encodings[1].set(http, slices.DeleteFunc(slices.Clone(lines), func(h authz.Header) bool { return strings.HasPrefix(h.Name, ":") }))
+	http.HeaderMap.Headers = append(http.HeaderMap.Headers, &corev3.HeaderValue{Key: "accept", RawValue: []byte("*/*")})
+}}
 
 // checkRequest is what Envoy sends for a request with these header lines, "Name: value".
 func checkRequest(e encoding, method, path string, headers ...string) *authv3.CheckRequest {
@@ -270,6 +276,19 @@ func TestDenialOfGRPCClientIsOneLine(t *testing.T) {
 	}
 }
 
+func TestOneLine(t *testing.T) {
+	long := strings.Repeat("é", maxLine)
+	for text, want := range map[string]string{
+		"Forbidden":           "Forbidden",
+		"a\r\nx: y\x00\u0085": "a  x: y  ",
+		"x" + long:            "x" + long[:maxLine-2] + "…",
+	} {
+		if got := oneLine(text); got != want {
+			t.Errorf("oneLine(%.20q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestPathThatEnvoyCouldNotShow(t *testing.T) {
 	s, _ := newServer(t, newEngine(t, policy.Options{Default: authz.AccessPublic}))
 	for _, e := range encodings {
@@ -294,6 +313,8 @@ func TestExclamationMarkInPath(t *testing.T) {
 		{encodings[0], "HTTP/1.1", "/a!b", codes.OK},
 		{encodings[0], "HTTP/2", "/ab?c!d", codes.OK},
 		{encodings[1], "HTTP/2", "/a!b", codes.OK},
+		{hiddenPath, "HTTP/2", "/a!b", codes.InvalidArgument},
+		{hiddenPath, "HTTP/2", "/ab", codes.OK},
 	}
 	for _, tt := range tests {
 		t.Run(tt.protocol+tt.path+" in "+tt.encoding.name, func(t *testing.T) {

@@ -22,9 +22,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// maxMessageBytes bounds a CheckRequest: 60 KiB of headers is Envoy's own limit, a certificate and a
-// buffered body may come on top.
-const maxMessageBytes = 1 << 20
+const (
+	// maxMessageBytes bounds a CheckRequest. gRPC itself answers a larger one, by an error, which Envoy may
+	// be told to take as an allow: so it is far above Envoy's own limit of headers, 60 KiB, and what a
+	// sensible with_request_body adds.
+	maxMessageBytes = 16 << 20
+	// maxHeaderListBytes bounds the metadata of a call, after decompression. Envoy sends well under 1 KiB.
+	maxHeaderListBytes = 64 << 10
+)
 
 // GRPC is the gRPC server of this door: Check, health and, if asked for, reflection.
 type GRPC struct {
@@ -60,7 +65,9 @@ func NewGRPC(o GRPCOptions) *GRPC {
 		server: grpc.NewServer(
 			grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered)),
 			grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), endAt(stopping), recovery.StreamServerInterceptor(recovered)),
+			grpc.ForceServerCodecV2(newCodec()),
 			grpc.MaxRecvMsgSize(maxMessageBytes),
+			grpc.MaxHeaderListSize(maxHeaderListBytes),
 			grpc.MaxConcurrentStreams(1000),
 			grpc.ConnectionTimeout(5*time.Second),
 			// A dead peer is noticed within half a minute; Envoy's own pings, every ten seconds at the most,

@@ -1,10 +1,12 @@
 package extauthz
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,10 +17,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	grpcmetadata "google.golang.org/grpc/metadata"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/policy"
 )
 
 // serve runs a server on a free port until the test ends, and returns a connection to it.
@@ -139,6 +144,50 @@ func TestMessagesAreBounded(t *testing.T) {
 	_, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), in)
 	if status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("err = %v, want ResourceExhausted", err)
+	}
+}
+
+// rawCodec sends bytes as they are.
+type rawCodec struct{}
+
+func (rawCodec) Marshal(v any) ([]byte, error) { return v.([]byte), nil }
+func (rawCodec) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = data
+	return nil
+}
+func (rawCodec) Name() string { return "proto" }
+
+func TestCheckRequestThatCannotBeReadIsADenial(t *testing.T) {
+	_, conn, _ := serve(t, newEngine(t, policy.Options{Default: authz.AccessPublic}), false)
+	good, err := proto.Marshal(checkRequest(encodings[0], "GET", "/a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"not protobuf":      {0xff, 0xff, 0xff},
+		"cut short":         good[:len(good)-1],
+		"more after it":     append(bytes.Clone(good), 0xff),
+		"text not in UTF-8": bytes.Replace(bytes.Clone(good), []byte("localhost"), []byte("local\xffost"), 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var answer []byte
+			if err := conn.Invoke(t.Context(), authv3.Authorization_Check_FullMethodName, data, &answer, grpc.ForceCodec(rawCodec{})); err != nil {
+				t.Fatalf("a gRPC error, which Envoy may take as an allow: %v", err)
+			}
+			out := &authv3.CheckResponse{}
+			if err := proto.Unmarshal(answer, out); err != nil {
+				t.Fatal(err)
+			}
+			checkDenied(t, out, codes.InvalidArgument, 400)
+		})
+	}
+}
+
+func TestMetadataIsBounded(t *testing.T) {
+	_, conn, _ := serve(t, newEngine(t, routes), false)
+	ctx := grpcmetadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("a", maxHeaderListBytes))
+	if _, err := authv3.NewAuthorizationClient(conn).Check(ctx, checkRequest(encodings[0], "GET", "/docs/a")); err == nil {
+		t.Error("a call with too much metadata was answered")
 	}
 }
 

@@ -19,40 +19,59 @@ func requestFrom(in *authv3.CheckRequest) *authz.Request {
 	http := attributes.GetRequest().GetHttp()
 	lines := http.GetHeaderMap().GetHeaders()
 	r := &authz.Request{
-		Method:          http.GetMethod(),
-		Host:            http.GetHost(),
-		Headers:         make([]authz.Header, 0, len(http.GetHeaders())+len(lines)),
-		HeadersFiltered: true,
-		Require:         authz.SplitPermissions(attributes.GetContextExtensions()[authz.RequiredPermission]),
+		Method:  http.GetMethod(),
+		Host:    http.GetHost(),
+		Headers: make([]authz.Header, 0, len(http.GetHeaders())+len(lines)),
+		Require: authz.SplitPermissions(attributes.GetContextExtensions()[authz.RequiredPermission]),
 	}
 	r.Path, _, _ = strings.Cut(http.GetPath(), "?")
-	// Without encode_raw_headers a byte that is not UTF-8 is "!" in path and :path alike, and reaches the
-	// upstream as it is. Over HTTP/1 Envoy refuses such bytes itself.
-	if len(lines) == 0 && strings.Contains(r.Path, "!") && !strings.HasPrefix(http.GetProtocol(), "HTTP/1.") {
-		r.Malformed = "the path has a !, which Envoy also writes for a byte that is not UTF-8; with encode_raw_headers: true it shows which"
-	}
+	path := pathWitness{path: http.GetPath()}
 	for name, value := range http.GetHeaders() {
-		addHeader(r, name, value, http.GetPath())
+		if !path.see(name, value, false) {
+			r.Headers = append(r.Headers, authz.Header{Name: name, Value: value})
+		}
 	}
 	for _, line := range lines {
-		addHeader(r, line.GetKey(), rawValue(line), http.GetPath())
+		if value := rawValue(line); !path.see(line.GetKey(), value, true) {
+			r.Headers = append(r.Headers, authz.Header{Name: line.GetKey(), Value: value})
+		}
 	}
+	r.HeadersFiltered = !path.shown
+	// Over HTTP/1 Envoy refuses bytes that are not UTF-8 itself.
+	r.Malformed = path.malformed(r.Path, strings.HasPrefix(http.GetProtocol(), "HTTP/1."))
 	return r
 }
 
-// addHeader adds a header line. The pseudo-headers of HTTP/2 are not headers to anyone behind Envoy; the
-// path among them tells whether path was shown to us as it is.
-func addHeader(r *authz.Request, name, value, path string) {
+// pathWitness compares path, in which Envoy writes "!" for a byte that is not UTF-8, with the :path among
+// the headers.
+type pathWitness struct {
+	path               string
+	shown, raw, differ bool // :path was there; it was in header_map, as it came; it was not path
+}
+
+// see takes a header and reports whether it is a pseudo-header of HTTP/2, which is none to anyone behind
+// Envoy.
+func (w *pathWitness) see(name, value string, raw bool) bool {
 	if !strings.HasPrefix(name, ":") {
-		r.Headers = append(r.Headers, authz.Header{Name: name, Value: value})
-		return
+		return false
 	}
 	if name == ":path" {
-		r.HeadersFiltered = false
-		if value != path {
-			r.Malformed = "Envoy's path is not the :path that the upstream would get: it has bytes that are not UTF-8"
-		}
+		w.shown = true
+		w.raw = w.raw || raw
+		w.differ = w.differ || value != w.path
 	}
+	return true
+}
+
+// malformed returns why a path cannot be judged by what was shown of it, or "".
+func (w *pathWitness) malformed(path string, http1 bool) string {
+	switch {
+	case w.differ:
+		return "Envoy's path is not the :path that the upstream would get: it has bytes that are not UTF-8"
+	case !w.raw && !http1 && strings.Contains(path, "!"):
+		return "the path has a !, which Envoy also writes for a byte that is not UTF-8; with encode_raw_headers: true it shows which"
+	}
+	return ""
 }
 
 func rawValue(line *corev3.HeaderValue) string {

@@ -1,6 +1,9 @@
 package extauthz
 
 import (
+	"strings"
+	"unicode"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -34,7 +37,7 @@ func denied(d *authz.Decision, grpc bool) *authv3.CheckResponse {
 		Headers: []*corev3.HeaderValueOption{header("Cache-Control", "no-store")},
 	}
 	if grpc {
-		refusal.Body = p.Text
+		refusal.Body = oneLine(p.Text)
 		// Envoy's own translation would say INTERNAL for 400.
 		if p.Status == 400 {
 			refusal.Headers = append(refusal.Headers, header("grpc-status", "3"))
@@ -54,6 +57,25 @@ func denied(d *authz.Decision, grpc bool) *authv3.CheckResponse {
 		HttpResponse:    &authv3.CheckResponse_DeniedResponse{DeniedResponse: refusal},
 		DynamicMetadata: metadata(d),
 	}
+}
+
+// maxLine bounds a grpc-message, in bytes: many clients take no more than 8 KiB of metadata, and Envoy
+// writes up to three bytes for one.
+const maxLine = 1 << 10
+
+// oneLine returns a text without line breaks or other controls, cut where it is too long. A text may hold
+// what a token said.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	if len(text) > maxLine {
+		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
+	}
+	return text
 }
 
 // denialCode is the gRPC code beside an HTTP status. It is never OK.

@@ -32,7 +32,7 @@ type verifier struct{ accepted int }
 
 func (v *verifier) Verify(_ context.Context, c authz.Credential, _ time.Time) (*authz.Identity, error) {
 	if c.Value == "expired_token..." {
-		return nil, authz.ErrCredentialExpired
+		return nil, &authz.ExpiredError{}
 	}
 	if c.Value == "panic" {
 		panic("verifier")

@@ -57,7 +57,7 @@ func readClaims(o strict.Object, names *ClaimNames) (*claims, error) {
 // for. Expiry comes first: of an expired token that is all there is to say.
 func (c *claims) judge(i *Issuer, now int64) error {
 	if now >= c.expires+seconds(i.Leeway) { // RFC 7519 §4.1.4: now must be before exp
-		return fmt.Errorf("%w: exp is %d, now %d", authz.ErrCredentialExpired, c.expires, now)
+		return &authz.ExpiredError{Source: i.Name, Detail: fmt.Sprintf("exp is %d, now %d", c.expires, now)}
 	}
 	ahead := now + seconds(i.ClockSkew)
 	if c.notBefore > ahead {

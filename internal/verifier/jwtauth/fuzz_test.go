@@ -56,7 +56,7 @@ func FuzzClaims(f *testing.F) {
 		id, err := verify(t, v, token)
 		got := "valid"
 		switch {
-		case errors.Is(err, authz.ErrCredentialExpired):
+		case errors.Is(err, &authz.ExpiredError{}):
 			got = "expired"
 		case err != nil:
 			got = "invalid"

@@ -199,7 +199,7 @@ func TestVerifyRefuses(t *testing.T) {
 	for name, token := range refused {
 		t.Run(name, func(t *testing.T) {
 			id, err := verify(t, v, token)
-			if !errors.Is(err, authz.ErrCredentialInvalid) || errors.Is(err, authz.ErrCredentialExpired) || id != nil {
+			if !errors.Is(err, authz.ErrCredentialInvalid) || errors.Is(err, &authz.ExpiredError{}) || id != nil {
 				t.Errorf("got %v, %v", id, err)
 			}
 		})
@@ -259,7 +259,7 @@ func TestVerifyRefusesPublicKeyAsSecret(t *testing.T) {
 // Expired is said only of a token that was good until then.
 func TestVerifyTellsExpiredFromInvalid(t *testing.T) {
 	v := newVerifier(t)
-	expired, invalid := authz.ErrCredentialExpired, authz.ErrCredentialInvalid
+	expired, invalid := &authz.ExpiredError{}, authz.ErrCredentialInvalid
 	for name, test := range map[string]struct {
 		token string
 		want  error
@@ -405,7 +405,7 @@ func TestVerifyJudgesAtTheGivenTime(t *testing.T) {
 	v := newVerifier(t)
 	c := authz.Credential{Kind: authz.KindJWT, Value: hs256(header(), payload("exp", "1800000001", "nbf", "1799999000"))}
 	for seconds, want := range map[int64]error{
-		1799998939: authz.ErrCredentialInvalid, 1799998940: nil, 1800000000: nil, 1800000001: authz.ErrCredentialExpired, 0: authz.ErrCredentialInvalid, 1 << 40: authz.ErrCredentialExpired,
+		1799998939: authz.ErrCredentialInvalid, 1799998940: nil, 1800000000: nil, 1800000001: &authz.ExpiredError{}, 0: authz.ErrCredentialInvalid, 1 << 40: &authz.ExpiredError{},
 	} {
 		if _, err := v.Verify(t.Context(), c, time.Unix(seconds, 0)); !errors.Is(err, want) {
 			t.Errorf("at %d: %v", seconds, err)
