@@ -92,7 +92,7 @@ type door struct {
 }
 
 // doors returns every door of an engine.
-func doors(t *testing.T, decider extauthz.Decider) []door {
+func doors(t *testing.T, decider authz.Decider) []door {
 	client := checkClient(t, decider)
 	check := func(encode func(*authv3.AttributeContext_HttpRequest, []authz.Header)) func(*testing.T, []call) []answer {
 		return func(t *testing.T, calls []call) []answer {
@@ -111,7 +111,7 @@ func doors(t *testing.T, decider extauthz.Decider) []door {
 }
 
 // checkClient returns a client of a gRPC server that runs until the test ends.
-func checkClient(t *testing.T, decider extauthz.Decider) authv3.AuthorizationClient {
+func checkClient(t *testing.T, decider authz.Decider) authv3.AuthorizationClient {
 	t.Helper()
 	server := extauthz.NewGRPC(extauthz.GRPCOptions{Decider: decider, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -258,7 +258,7 @@ func stringsOf(list []any) []string {
 }
 
 // askJSONLines sends all calls as one stream.
-func askJSONLines(t *testing.T, decider jsonlines.Decider, calls []call) []answer {
+func askJSONLines(t *testing.T, decider authz.Decider, calls []call) []answer {
 	t.Helper()
 	var in, out bytes.Buffer
 	for i, c := range calls {
@@ -277,7 +277,7 @@ func askJSONLines(t *testing.T, decider jsonlines.Decider, calls []call) []answe
 	}
 	server := jsonlines.New(jsonlines.Options{
 		Decider: decider,
-		Init:    func(string) jsonlines.Decider { t.Error("no message is an init"); return nil },
+		Init:    func(string) authz.Decider { t.Error("no message is an init"); return nil },
 		Log:     slog.New(slog.DiscardHandler),
 	})
 	if err := server.Serve(t.Context(), &in, &out); err != nil {

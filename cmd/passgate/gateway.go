@@ -31,7 +31,7 @@ func (c *gatewayCommand) Run(ctx context.Context, p *program) error {
 	recorder := newRecorder(cfg, log, prometheus.NewRegistry())
 	server := jsonlines.New(jsonlines.Options{
 		Decider: recorder.Door("jsonlines", engine),
-		Init: func(key string) jsonlines.Decider {
+		Init: func(key string) authz.Decider {
 			return recorder.Door("jsonlines", engineWithKey(cfg, key, p.now))
 		},
 		Log: log,

@@ -18,11 +18,6 @@ import (
 	"github.com/passgate/passgate/internal/problem"
 )
 
-// Decider judges requests; [authz.Engine] is one.
-type Decider interface {
-	Decide(context.Context, *authz.Request) authz.Decision
-}
-
 // Decisions says which decisions are logged. A decision that could not be made is a fault and not a matter
 // of taste: it is logged as an error under any setting.
 type Decisions string
@@ -68,18 +63,18 @@ func New(o Options) *Recorder {
 	}
 }
 
-// Door is the [Decider] of one door, whose decisions are recorded.
+// Door is the [authz.Decider] of one door, whose decisions are recorded.
 type Door struct {
 	recorder *Recorder
 	name     string
-	next     Decider
+	next     authz.Decider
 	allowed  prometheus.Counter
 	duration prometheus.Observer
 }
 
 // Door returns a decider that leaves the decision to next and records it under the door's name, one of a
 // few that the program knows.
-func (r *Recorder) Door(name string, next Decider) *Door {
+func (r *Recorder) Door(name string, next authz.Decider) *Door {
 	return &Door{
 		recorder: r,
 		name:     name,
@@ -94,7 +89,7 @@ const (
 	outcomeDeny  = "deny"
 )
 
-// Decide implements [Decider]. What it records is written before it returns, as the strings of a request
+// Decide implements [authz.Decider]. What it records is written before it returns, as the strings of a request
 // end with it.
 func (d *Door) Decide(ctx context.Context, r *authz.Request) authz.Decision {
 	start := time.Now()

@@ -214,7 +214,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// answer is a [Decider] that has one answer.
+// answer is an [authz.Decider] that has one answer.
 type answer authz.Decision
 
 func (a answer) Decide(context.Context, *authz.Request) authz.Decision { return authz.Decision(a) }

@@ -41,6 +41,11 @@ type Request struct {
 	Trace *Trace
 }
 
+// Decider judges requests: an [Engine], or what stands before one.
+type Decider interface {
+	Decide(ctx context.Context, r *Request) Decision
+}
+
 // ErrCredentialInvalid puts the fault on the credential, whatever it is.
 var ErrCredentialInvalid = errors.New("credential is not valid")
 

@@ -16,6 +16,8 @@ type Engine struct {
 	options Options
 }
 
+var _ Decider = (*Engine)(nil)
+
 // Options are the parts of an [Engine]. Policy, Stamper, Now and NewID are required.
 type Options struct {
 	Policy    Policy

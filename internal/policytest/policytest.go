@@ -85,11 +85,6 @@ func Load(file string) ([]Test, error) {
 	return content.Tests, nil
 }
 
-// Decider judges a request; the engine is one.
-type Decider interface {
-	Decide(ctx context.Context, r *authz.Request) authz.Decision
-}
-
 // Minter signs claims for the issuer that they name, or for the first one.
 type Minter func(claims map[string]any) (token string, err error)
 
@@ -102,7 +97,7 @@ type Result struct {
 }
 
 // Run decides the request of a test and compares.
-func (t Test) Run(ctx context.Context, decider Decider, mint Minter) Result {
+func (t Test) Run(ctx context.Context, decider authz.Decider, mint Minter) Result {
 	result := Result{Test: t, Trace: &authz.Trace{}}
 	r, err := t.Request.Authz(mint)
 	if err != nil {

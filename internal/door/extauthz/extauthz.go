@@ -21,15 +21,10 @@ import (
 // Service is the gRPC service name, by which Envoy's health check asks for it.
 const Service = "envoy.service.auth.v3.Authorization"
 
-// Decider judges a request; the engine is one.
-type Decider interface {
-	Decide(ctx context.Context, r *authz.Request) authz.Decision
-}
-
 // Server answers Check. Make one with [New].
 type Server struct {
 	authv3.UnimplementedAuthorizationServer
-	decider      Decider
+	decider      authz.Decider
 	log          *slog.Logger
 	warnFiltered sync.Once
 }
@@ -37,7 +32,7 @@ type Server struct {
 var _ authv3.AuthorizationServer = (*Server)(nil)
 
 // New returns a server that asks decider.
-func New(decider Decider, log *slog.Logger) *Server {
+func New(decider authz.Decider, log *slog.Logger) *Server {
 	return &Server{decider: decider, log: log}
 }
 

@@ -65,7 +65,7 @@ var routes = policy.Options{Default: authz.AccessDeny, Routes: []policy.Route{
 	{Name: "strip", Path: "/strip", StripCredentials: true},
 }}
 
-func newServer(t testing.TB, d Decider) (*Server, *bytes.Buffer) {
+func newServer(t testing.TB, d authz.Decider) (*Server, *bytes.Buffer) {
 	var log bytes.Buffer
 	return New(d, slog.New(slog.NewJSONHandler(&log, nil))), &log
 }
@@ -384,7 +384,7 @@ func TestEmptyAndFaultyCallsAreDenials(t *testing.T) {
 	tests := []struct {
 		name    string
 		ctx     context.Context
-		decider Decider
+		decider authz.Decider
 		in      *authv3.CheckRequest
 		want    codes.Code
 	}{

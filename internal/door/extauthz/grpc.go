@@ -20,6 +20,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
+
+	"github.com/passgate/passgate/internal/authz"
 )
 
 const (
@@ -41,7 +43,7 @@ type GRPC struct {
 
 // GRPCOptions make a [GRPC].
 type GRPCOptions struct {
-	Decider    Decider
+	Decider    authz.Decider
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // takes the grpc_server_* metrics
 	Reflection bool                  // v1 and v1alpha

@@ -27,7 +27,7 @@ import (
 )
 
 // serve runs a server on a free port until the test ends, and returns a connection to it.
-func serve(t *testing.T, d Decider, reflection bool) (*GRPC, *grpc.ClientConn, *prometheus.Registry) {
+func serve(t *testing.T, d authz.Decider, reflection bool) (*GRPC, *grpc.ClientConn, *prometheus.Registry) {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	g := NewGRPC(GRPCOptions{Decider: d, Log: slog.New(slog.DiscardHandler), Registerer: registry, Reflection: reflection})

@@ -11,6 +11,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/passgate/passgate/internal/authz"
 )
 
 // frames returns what a framer cuts from in; a broken value is "!".
@@ -213,7 +215,7 @@ func FuzzServe(f *testing.F) {
 		s := newServer(io.Discard)
 		s.decider = newEngine(v)
 		current := s.decider
-		s.init = func(string) Decider { return current }
+		s.init = func(string) authz.Decider { return current }
 		var out bytes.Buffer
 		input := append(append([]byte(nil), in...), breaker+probe...)
 		if err := s.Serve(t.Context(), bytes.NewReader(input), &out); err != nil {

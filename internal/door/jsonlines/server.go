@@ -21,11 +21,6 @@ import (
 	"github.com/passgate/passgate/internal/problem"
 )
 
-// Decider judges requests; [authz.Engine] is one.
-type Decider interface {
-	Decide(context.Context, *authz.Request) authz.Decision
-}
-
 // NoKey is what [Options].Init is given for a jwt_public_key that cannot be a key: an empty JWK, in which
 // there is nothing that could verify a token.
 const NoKey = "{}"
@@ -33,18 +28,18 @@ const NoKey = "{}"
 // Options are the parts of a [Server]. All are required.
 type Options struct {
 	// Decider judges until an init message brings a key.
-	Decider Decider
+	Decider authz.Decider
 	// Init returns what judges with the key of an init message: the text of a JSON string, or a JSON object
 	// (a JWK or JWKS) as it was written. It is [NoKey] for an empty string and for any other type, so that
 	// none of these is taken as a shared secret.
-	Init func(jwtPublicKey string) Decider
+	Init func(jwtPublicKey string) authz.Decider
 	Log  *slog.Logger
 }
 
 // Server answers the messages of one stream. It is not safe for concurrent use.
 type Server struct {
-	decider Decider
-	init    func(string) Decider
+	decider authz.Decider
+	init    func(string) authz.Decider
 	log     *slog.Logger
 }
 
@@ -121,7 +116,7 @@ func (s *Server) answer(ctx context.Context, m *message, value jsontext.Value) (
 
 // rekey replaces what judges. Whatever comes of it, the former key is not used any more.
 func (s *Server) rekey(v jsontext.Value) {
-	next := Decider(unavailable{})
+	next := authz.Decider(unavailable{})
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.Error("panic while taking the key of an init message", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

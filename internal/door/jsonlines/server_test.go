@@ -84,7 +84,7 @@ func newEngine(v authz.Verifier) *authz.Engine {
 	})
 }
 
-// decider is a [Decider] of one function.
+// decider is an [authz.Decider] of one function.
 type decider func(context.Context, *authz.Request) authz.Decision
 
 func (d decider) Decide(ctx context.Context, r *authz.Request) authz.Decision { return d(ctx, r) }
@@ -93,7 +93,7 @@ func newServer(log io.Writer) *Server {
 	engine := newEngine(&verifier{})
 	return New(Options{
 		Decider: engine,
-		Init:    func(string) Decider { return engine },
+		Init:    func(string) authz.Decider { return engine },
 		Log:     slog.New(slog.NewJSONHandler(log, nil)),
 	})
 }
@@ -254,7 +254,7 @@ func TestInitKey(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var keys []string
 			s := newServer(io.Discard)
-			s.init = func(key string) Decider {
+			s.init = func(key string) authz.Decider {
 				keys = append(keys, key)
 				return s.decider
 			}
@@ -274,9 +274,9 @@ func TestInitKey(t *testing.T) {
 
 // A key that cannot be taken must not leave the former one in use.
 func TestInitThatFailsLeavesNothingThatGrants(t *testing.T) {
-	for name, init := range map[string]func(string) Decider{
-		"nil":   func(string) Decider { return nil },
-		"panic": func(string) Decider { panic("init") },
+	for name, init := range map[string]func(string) authz.Decider{
+		"nil":   func(string) authz.Decider { return nil },
+		"panic": func(string) authz.Decider { panic("init") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(io.Discard)
