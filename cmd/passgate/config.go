@@ -13,16 +13,9 @@ type configCommand struct {
 
 type configCheckCommand struct {
 	configFlag
-	File *string `arg:"" optional:"" help:"Configuration file, in place of --config."`
 }
 
 func (c *configCheckCommand) Run(p *program) error {
-	if c.File != nil {
-		if c.Config != nil {
-			return usagef("config check takes a file or --config, not both")
-		}
-		c.Config = c.File
-	}
 	cfg, err := c.loadOrDefault(p)
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func runDoors(t *testing.T, doors []door, tests []policytest.Test, calls []call)
 		}
 		for i, test := range tests {
 			for _, failure := range answers[i].differences(door, test.Expect, &first[i]) {
-				t.Errorf("%s: %s (line %d): %s", door.name, test.Name, test.Pos.Line, failure)
+				t.Errorf("%s: %s (line %d): %s", door.name, test.Name, test.Line, failure)
 			}
 		}
 	}
@@ -148,10 +148,10 @@ func TestDecisionTableIsComplete(t *testing.T) {
 	names, seen, allowed := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, test := range tests {
 		if names[test.Name] {
-			t.Errorf("line %d: %q names a test already", test.Pos.Line, test.Name)
+			t.Errorf("line %d: %q names a test already", test.Line, test.Name)
 		}
 		if test.Expect.Code == "" {
-			t.Errorf("line %d: %q states no code", test.Pos.Line, test.Name)
+			t.Errorf("line %d: %q states no code", test.Line, test.Name)
 		}
 		names[test.Name], seen[test.Expect.Code] = true, true
 		claims, _ := test.Request.Token.(map[string]any)
@@ -242,10 +242,7 @@ func TestDecisionsOnTokensOfManyMakes(t *testing.T) {
 	if issuers[0].Keys, err = keyset.NewSet(signer.Key()); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := newEngine(cfg, issuers, atNoon)
-	if err != nil {
-		t.Fatal(err)
-	}
+	engine := newEngine(cfg, issuers, atNoon)
 	sign := func(s *keyset.Signer, claims map[string]any) string {
 		t.Helper()
 		token, err := jwtauth.Mint(s, claims)

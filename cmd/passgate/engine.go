@@ -7,27 +7,22 @@ import (
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
-	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
 
 // newEngine joins the parts that a configuration asks for. The issuers are given apart: the keys of an
 // init message and of a policy test stand in for the configured ones.
-func newEngine(c *config.Config, issuers []config.Issuer, now func() time.Time) (*authz.Engine, error) {
-	jwts, err := newJWTVerifier(c, issuers)
-	if err != nil {
-		return nil, err
-	}
+func newEngine(c *config.Config, issuers []config.Issuer, now func() time.Time) *authz.Engine {
 	return authz.New(authz.Options{
 		Policy:    c.Policy,
-		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: jwts},
-		Stamper:   identity.New(c.ProxyState, c.KeepHeaders),
+		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: newJWTVerifier(c, issuers)},
+		Stamper:   c.Stamper,
 		Now:       now,
 		NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
-	}), nil
+	})
 }
 
-func newJWTVerifier(c *config.Config, issuers []config.Issuer) (*jwtauth.Verifier, error) {
+func newJWTVerifier(c *config.Config, issuers []config.Issuer) *jwtauth.Verifier {
 	o := jwtauth.Options{Directory: c.Directory(), MaxBytes: int(c.Limits.Token)}
 	for _, i := range issuers {
 		o.Issuers = append(o.Issuers, jwtauth.Issuer{

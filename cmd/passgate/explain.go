@@ -16,7 +16,7 @@ type explainCommand struct {
 	Path    string   `required:"" help:"Request path; a query is cut off."`
 	Host    string   `default:"localhost" help:"Request host."`
 	Header  []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Request header; may be repeated."`
-	Token   string   `help:"Sent as Authorization: Bearer TOKEN."`
+	Token   string   `help:"Sent as Authorization: Bearer TOKEN; - reads it from standard input, where no process list shows it."`
 	Require string   `placeholder:"PERMISSION,..." help:"Permissions that Envoy's route asks for (required_permission in context_extensions)."`
 	JSON    bool     `name:"json" help:"Print the explanation as JSON."`
 }
@@ -41,11 +41,8 @@ func (c *explainCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	engine, err := newEngine(cfg, cfg.Issuers, p.now)
-	if err != nil {
-		return err
-	}
-	r, err := c.request()
+	engine := newEngine(cfg, cfg.Issuers, p.now)
+	r, err := c.request(p)
 	if err != nil {
 		return err
 	}
@@ -67,7 +64,7 @@ func (c *explainCommand) Run(ctx context.Context, p *program) error {
 	return errNo
 }
 
-func (c *explainCommand) request() (*authz.Request, error) {
+func (c *explainCommand) request(p *program) (*authz.Request, error) {
 	r := &authz.Request{Method: c.Method, Host: c.Host, Require: authz.SplitPermissions(c.Require), Trace: &authz.Trace{}}
 	r.Path, _, _ = strings.Cut(c.Path, "?")
 	for i, line := range c.Header {
@@ -78,17 +75,18 @@ func (c *explainCommand) request() (*authz.Request, error) {
 		}
 		r.Headers = append(r.Headers, authz.Header{Name: name, Value: strings.Trim(value, " \t")})
 	}
-	if c.Token != "" {
-		r.Headers = append(r.Headers, authz.Header{Name: "Authorization", Value: "Bearer " + c.Token})
+	token, err := p.secretArgument(c.Token)
+	if token != "" {
+		r.Headers = append(r.Headers, authz.Header{Name: "Authorization", Value: "Bearer " + token})
 	}
-	return r, nil
+	return r, err
 }
 
 // explain gathers all that is known of a decision. It holds no secret: tokens are never part of one.
 func explain(d *authz.Decision, trace *authz.Trace) explanation {
 	e := explanation{
 		Decision: "deny", Status: problem.Status(d), Code: problem.Code(d), Cause: d.Cause,
-		Route: d.Rule.Route, Service: d.Rule.Service, RequestID: d.RequestID, Steps: append([]authz.Step{}, trace.Steps...), Remove: d.Remove,
+		Route: d.Rule.Route, Service: d.Rule.Service, RequestID: d.RequestID, Steps: trace.Steps, Remove: d.Remove,
 	}
 	if !d.Allowed() {
 		e.Error = problem.Of(d).Text

@@ -29,7 +29,7 @@ func TestExplain(t *testing.T) {
 		{"blanks around a header's value", []string{"--path", "/api/users/1", "-H", "authorization: \t Bearer " + reader + "  "}, exitOK, []string{"ALLOW 200 ok"}},
 		{"a forged header beside another", []string{"--path", "/docs/x", "-H", "X_User_ID: root", "-H", "X-User-Name:root, a"}, exitOK, []string{"removed       X_User_ID", "removed       X-User-Name"}},
 		{"a permission missing", []string{"--path", "/api/users/1", "--method", "DELETE", "--token", reader}, exitNo,
-			[]string{"users-read: method", `missing "delete"`, "DENY 403 insufficient_permissions: Insufficient permissions: required [delete], have [read]\n", `permission "delete" is missing`}},
+			[]string{"users-read: method", "DENY 403 insufficient_permissions: Insufficient permissions: required [delete], have [read]\n", `permission "delete" is missing`}},
 		{"no credential", []string{"--path", "/api/users/1"}, exitNo, []string{"DENY 401 missing_credentials: Missing credentials"}},
 		{"two credentials", []string{"--path", "/api/users/1", "--token", reader, "-H", bearer}, exitNo, []string{"DENY 400 multiple_credentials"}},
 		{"a header repeated", []string{"--path", "/api/users/1", "-H", bearer, "-H", bearer}, exitNo, []string{"DENY 400 multiple_credentials"}},

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
@@ -24,11 +21,8 @@ func (c *gatewayCommand) Run(ctx context.Context, p *program) error {
 	}
 	log, _, closeLog := p.newLog(cfg)
 	defer closeLog()
-	engine, err := newEngine(cfg, cfg.Issuers, p.now)
-	if err != nil {
-		return err
-	}
-	recorder := newRecorder(cfg, log, prometheus.NewRegistry())
+	engine := newEngine(cfg, cfg.Issuers, p.now)
+	recorder := newRecorder(cfg, log, nil)
 	server := jsonlines.New(jsonlines.Options{
 		Decider: recorder.Door("jsonlines", engine),
 		Init: func(key string) authz.Decider {
@@ -63,16 +57,15 @@ func engineWithKey(cfg *config.Config, material string, now func() time.Time) *a
 	for _, k := range keys {
 		issuers[0].Algorithms = append(issuers[0].Algorithms, k.Algorithm)
 	}
-	engine, err := newEngine(cfg, issuers, now)
-	if err != nil {
-		panic(fmt.Sprintf("the configuration was accepted with another key: %v", err))
-	}
-	return engine
+	return newEngine(cfg, issuers, now)
 }
 
 // initKeys reads jwt_public_key: PEM, a JWK or a JWKS is asymmetric, any other text an HS256 secret. What
 // looks like a public key is never taken as a secret, which everyone would know.
 func initKeys(material string) []*keyset.Key {
+	if material == "" {
+		return nil
+	}
 	if !keyset.LooksPublic([]byte(material)) {
 		return []*keyset.Key{keyset.Secret([]byte(material))}
 	}

@@ -154,7 +154,13 @@ func (f configFlag) load(p *program, fallback func() (*config.Config, error)) (*
 
 // loadOrDefault is load with the embedded default.
 func (f configFlag) loadOrDefault(p *program) (*config.Config, error) {
-	return f.load(p, func() (*config.Config, error) { return config.Default(p.lookupEnv) })
+	return f.load(p, p.defaultConfig)
+}
+
+// defaultConfig returns the embedded configuration, and says so: whoever meant another file would be puzzled.
+func (p *program) defaultConfig() (*config.Config, error) {
+	fmt.Fprintf(p.stderr, "passgate: no %s here and no --config: running on the embedded default (passgate config show --default prints it)\n", config.DefaultFile)
+	return config.Default(p.lookupEnv)
 }
 
 type helpCommand struct {

@@ -20,7 +20,7 @@ func TestHelpIsComplete(t *testing.T) {
 		{"explain --help", []string{"--config=FILE", "--method=", "--path=", "--host=", "-H, --header=", "--token=", "--require=", "--json", "0 allowed", "1 denied", "2 could not decide"}},
 		{"test --help", []string{"--config=FILE", "--junit=FILE", "<file> ...", "expect: {status, code, headers}"}},
 		{"help config", []string{"config check", "config show"}},
-		{"config check --help", []string{"--config=FILE", "[<file>]"}},
+		{"config check --help", []string{"--config=FILE", "--config=FILE"}},
 		{"config show --help", []string{"--config=FILE", "--default"}},
 		{"help token", []string{"token mint", "token inspect"}},
 		{"token mint --help", []string{"--config=FILE", "--issuer=NAME", "--sub=SUBJECT", "--claim=NAME=JSON", "--ttl=1h", "--ttl=-1m"}},

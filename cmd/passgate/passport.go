@@ -1,8 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/passgate/passgate/passport"
 )
@@ -24,9 +27,12 @@ func (c *passportDecodeCommand) Run(p *program) error {
 	return printJSON(p.stdout, decoded)
 }
 
-func printJSON(w interface{ Write([]byte) (int, error) }, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+// printJSON writes a value as indented JSON.
+func printJSON(w io.Writer, v any) error {
+	text, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(text, '\n'))
+	return err
 }

@@ -88,10 +88,7 @@ func newTestEngine(cfg *config.Config, now func() time.Time) (*authz.Engine, pol
 		}
 		signers[issuer.Issuer] = signer
 	}
-	engine, err := newEngine(cfg, issuers, now)
-	if err != nil {
-		return nil, nil, err
-	}
+	engine := newEngine(cfg, issuers, now)
 	mint := func(claims map[string]any) (string, error) {
 		claims = withDefaults(claims, issuers, now())
 		iss, _ := claims["iss"].(string)

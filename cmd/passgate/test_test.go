@@ -90,7 +90,7 @@ func TestPolicyTestFilesThatAreBroken(t *testing.T) {
 	}{
 		{"unknown field", "tests:\n  - {name: a, request: {path: /}, expect: {status: 200}, expects: 1}\n", []string{":2:58: tests[0].expects: unknown key; did you mean expect?"}},
 		{"two faults", "tests:\n  - name: a\n    request: {path: 1}\n    expect: {}\n", []string{":3:21: tests[0].request.path: ", ":4:13: tests[0].expect.status: is missing"}},
-		{"header that is no text", "tests:\n  - {name: a, request: {path: /, headers: {X: 1}}, expect: {status: 200}}\n", []string{`:2:5: tests[0].request.headers: "X": want a string or a list of strings`}},
+		{"header that is no text", "tests:\n  - {name: a, request: {path: /, headers: {X: 1}}, expect: {status: 200}}\n", []string{`:2:43: tests[0].request.headers: "X": want a string or a list of strings`}},
 		{"no tests", "tests: []\n", []string{":1:8: tests: an empty list"}},
 		{"empty", "", []string{":1:1: the file is empty"}},
 		{"not YAML", "tests: [", []string{":1:"}},

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
+	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
@@ -112,24 +113,17 @@ func (c *tokenInspectCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	verifier, err := newJWTVerifier(cfg, cfg.Issuers)
+	token, err := p.secretArgument(c.Token)
 	if err != nil {
 		return err
-	}
-	token := c.Token
-	if token == "-" {
-		text, err := io.ReadAll(io.LimitReader(p.stdin, 1<<20))
-		if err != nil {
-			return err
-		}
-		token = strings.TrimSpace(string(text))
 	}
 	if err := printUnverified(p.stdout, token); err != nil {
 		return err
 	}
 	accepted := false
 	for _, issuer := range cfg.Issuers {
-		identity, err := verifier.VerifyIssuer(ctx, issuer.Name, token, p.now())
+		verifier := newJWTVerifier(cfg, []config.Issuer{issuer})
+		identity, err := verifier.Verify(ctx, authz.Credential{Kind: authz.KindJWT, Value: token}, p.now())
 		if err != nil {
 			fmt.Fprintf(p.stdout, "issuer %s: refused: %v\n", issuer.Name, err)
 			continue
@@ -141,6 +135,16 @@ func (c *tokenInspectCommand) Run(ctx context.Context, p *program) error {
 		return errNo
 	}
 	return nil
+}
+
+// secretArgument returns an argument, or for - what standard input holds: every user of the machine can read
+// the arguments of a process.
+func (p *program) secretArgument(arg string) (string, error) {
+	if arg != "-" {
+		return arg, nil
+	}
+	text, err := io.ReadAll(io.LimitReader(p.stdin, 1<<20))
+	return strings.TrimSpace(string(text)), err
 }
 
 // printUnverified shows what is written in a token, before anything is known of who wrote it.

@@ -6,13 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-json-experiment/json"
-
-	"github.com/passgate/passgate/internal/sample"
 )
 
 // tourStep is one request of the tour and what must come of it.
@@ -23,7 +18,8 @@ type tourStep struct {
 	headers []string   // "Name: value"
 	token   *demoToken // nil: none
 	status  int
-	check   func(body []byte) error
+	want    []string // parts of the answer
+	wantNot []string
 }
 
 // demoToken is a token that is shown by its name once it was printed.
@@ -77,20 +73,24 @@ func (d *demo) steps() ([]tourStep, error) {
 	d.tokens = []*demoToken{reader, expired}
 	const user = "/api/users/123"
 	return []tourStep{
-		{title: "No token: refused before the upstream sees anything.", method: "GET", path: user, status: 401, check: code("missing_credentials")},
+		{title: "No token: refused before the upstream sees anything.", method: "GET", path: user, status: 401,
+			want: []string{`"code":"missing_credentials"`}},
 		{title: "A good token: the upstream gets the caller's identity, and needs to verify nothing.", method: "GET", path: user, token: reader, status: 200,
-			check: seen(has("X-User-Id: user_123"), has("X-User-Permissions: read"), has("X-Proxy-State: ZnJlZTpJTjphbmRyb2lk"), hasName("X-Passport"))},
+			want: []string{`"X-User-Id: user_123"`, `"X-User-Permissions: read"`, `"X-Proxy-State: ZnJlZTpJTjphbmRyb2lk"`, `"X-Passport: `}},
 		{title: "Forged identity headers: replaced, and look-alikes removed.", method: "GET", path: user, token: reader, status: 200,
 			headers: []string{"X-User-ID: root", "X.User.ID: root", "X-Passport: forged"},
-			check:   seen(has("X-User-Id: user_123"), hasNot("root"), hasNot("forged"))},
-		{title: "A forged header on a public route: nobody is named.", method: "GET", path: "/docs/intro", headers: []string{"X-User-ID: root"}, status: 200,
-			check: seen(hasNot("root"))},
+			want:    []string{`"X-User-Id: user_123"`}, wantNot: []string{"root", "forged"}},
+		{title: "A forged header on a public route: nobody is named.", method: "GET", path: "/docs/intro", status: 200,
+			headers: []string{"X-User-ID: root"},
+			want:    []string{`"uri": "/docs/intro"`}, wantNot: []string{"root", "X-User"}},
 		{title: "X_User_ID, which some servers read as X-User-ID: Envoy refuses the request itself.", method: "GET", path: user, token: reader, status: 400,
-			headers: []string{"X_User_ID: root"}},
+			headers: []string{"X_User_ID: root"}, wantNot: []string{"root"}},
 		{title: "A permission that the token lacks.", method: "DELETE", path: user, token: reader, status: 403,
-			check: code("insufficient_permissions", "Insufficient permissions: required [delete], have [read]")},
-		{title: "A token that has expired.", method: "GET", path: user, token: expired, status: 401, check: code("token_expired", "Token expired")},
-		{title: "A route that nobody has written down.", method: "GET", path: "/admin", token: reader, status: 403, check: code("forbidden")},
+			want: []string{`"code":"insufficient_permissions"`, "Insufficient permissions: required [delete], have [read]"}},
+		{title: "A token that has expired.", method: "GET", path: user, token: expired, status: 401,
+			want: []string{`"code":"token_expired"`, "Token expired"}},
+		{title: "A route that nobody has written down.", method: "GET", path: "/admin", token: reader, status: 403,
+			want: []string{`"code":"forbidden"`}},
 	}, nil
 }
 
@@ -177,75 +177,22 @@ func (s tourStep) run(ctx context.Context, printf func(string, ...any)) error {
 	if response.StatusCode != s.status {
 		return fmt.Errorf("the status is not %d", s.status)
 	}
-	if s.check == nil {
-		return nil
+	for _, part := range s.want {
+		if !strings.Contains(text, part) {
+			return fmt.Errorf("the answer lacks %s", part)
+		}
 	}
-	return s.check(body)
+	for _, part := range s.wantNot {
+		if strings.Contains(text, part) {
+			return fmt.Errorf("the answer has %s", part)
+		}
+	}
+	return nil
 }
 
 func printIndented(printf func(string, ...any), text string) {
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		printf("     %s\n", strings.TrimRight(line, "\n"))
-	}
-}
-
-// code expects a problem with this code and, if given, this text.
-func code(want string, text ...string) func([]byte) error {
-	return func(body []byte) error {
-		var got struct {
-			Code  string `json:"code"`
-			Error string `json:"error"`
-		}
-		if err := json.Unmarshal(body, &got); err != nil {
-			return err
-		}
-		if got.Code != want || len(text) > 0 && got.Error != text[0] {
-			return fmt.Errorf("the problem is not %s %q", want, text)
-		}
-		return nil
-	}
-}
-
-// seen holds the upstream's view of the request's headers to expectations.
-func seen(expectations ...func(headers []string) error) func([]byte) error {
-	return func(body []byte) error {
-		var got sample.Seen
-		if err := json.Unmarshal(body, &got); err != nil {
-			return err
-		}
-		for _, e := range expectations {
-			if err := e(got.Headers); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-func has(line string) func([]string) error {
-	return func(headers []string) error {
-		if !slices.Contains(headers, line) {
-			return fmt.Errorf("the upstream did not get %s", line)
-		}
-		return nil
-	}
-}
-
-func hasName(name string) func([]string) error {
-	return func(headers []string) error {
-		if !slices.ContainsFunc(headers, func(h string) bool { return strings.HasPrefix(h, name+": ") }) {
-			return fmt.Errorf("the upstream got no %s", name)
-		}
-		return nil
-	}
-}
-
-func hasNot(text string) func([]string) error {
-	return func(headers []string) error {
-		if slices.ContainsFunc(headers, func(h string) bool { return strings.Contains(h, text) }) {
-			return fmt.Errorf("the upstream got %s", text)
-		}
-		return nil
 	}
 }
 

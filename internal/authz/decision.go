@@ -12,10 +12,17 @@ type Decision struct {
 	Stamp     *Stamp    // what the upstream is told; set only when allowed
 	Remove    []string  // client headers that must not reach the upstream; set only when allowed
 
-	// Required and Held are the permissions compared, where one was missing.
-	Required, Held []string
+	Required []string // permissions asked for, the route's first
 	// Cause says exactly what failed, for the log and never for the client. It holds no secret.
 	Cause string
+}
+
+// Held returns the permissions of the principal, none without one.
+func (d *Decision) Held() []string {
+	if d.Identity == nil {
+		return nil
+	}
+	return d.Identity.Permissions
 }
 
 // Allowed reports whether the request may go to its upstream.

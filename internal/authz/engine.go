@@ -75,27 +75,33 @@ func (e *Engine) decide(ctx context.Context, r *Request) Decision {
 		return d.refuse(reason, why)
 	}
 	if rule.Access >= AccessDeny { // an access that does not exist is none
-		r.Trace.Add("access", "refused", "access is deny")
-		return d.refuse(ReasonForbidden, "the route's access is deny")
+		why = "the route's access is deny"
+		if rule.Route == "" {
+			why = "no route matches, and the default access is deny"
+		}
+		r.Trace.Add("access", "refused", why)
+		return d.refuse(ReasonForbidden, why)
 	}
 
-	required := required(rule.Permissions, r.Require)
-	if !e.authenticate(ctx, r, &d, len(required) > 0) {
-		return d
+	d.Required = union(rule.Permissions, r.Require)
+	d.Identity, reason, why = e.authenticate(ctx, r, rule, len(d.Required) > 0)
+	if reason != ReasonGranted {
+		return d.refuse(reason, why)
 	}
-	if len(required) > 0 && !e.permitted(r, &d, required) {
-		return d
+	if reason, why = permitted(r, d.Required, d.Identity); reason != ReasonGranted {
+		return d.refuse(reason, why)
 	}
 	if r.NeedService && rule.Service == "" {
+		r.Trace.Add("service", "refused", "the route names none")
 		return d.refuse(ReasonNoService, "the route names no service")
 	}
 	return e.grant(r, d)
 }
 
-// authenticate finds the principal, if the rule asks for one or takes one. It returns false after writing
-// a refusal to d.
-func (e *Engine) authenticate(ctx context.Context, r *Request, d *Decision, needed bool) bool {
-	access := d.Rule.Access
+// authenticate returns the principal, if the rule asks for one or takes one; permissions that are needed
+// make it ask. The reason is ReasonGranted unless the request is refused.
+func (e *Engine) authenticate(ctx context.Context, r *Request, rule Rule, needed bool) (*Identity, Reason, string) {
+	access := rule.Access
 	if needed && access != AccessAuthenticated {
 		r.Trace.Add("access", "authenticated", "access is "+access.String()+", but permissions are required")
 		access = AccessAuthenticated
@@ -103,29 +109,26 @@ func (e *Engine) authenticate(ctx context.Context, r *Request, d *Decision, need
 		r.Trace.Add("access", access.String(), "")
 	}
 	if access == AccessPublic {
-		return true
+		return nil, ReasonGranted, ""
 	}
 	credential, reason, why := findCredential(r.Headers)
 	if reason == ReasonCredentialMissing && access == AccessOptional {
 		r.Trace.Add("credential", "none", "access is optional")
-		return true
+		return nil, ReasonGranted, ""
 	}
 	if reason != ReasonGranted {
 		r.Trace.Add("credential", "refused", why)
-		*d = d.refuse(reason, why)
-		return false
+		return nil, reason, why
 	}
-	identity, err := e.verify(ctx, d.Rule.Sources, credential)
+	identity, err := e.verify(ctx, rule.Sources, credential)
 	if err != nil {
 		r.Trace.Add("credential", "refused", err.Error())
-		*d = d.refuse(verifyReason(err), err.Error())
-		return false
+		return nil, verifyReason(err), err.Error()
 	}
 	if r.Trace != nil {
 		r.Trace.Add("credential", "verified", fmt.Sprintf("%s of %s: user %q, roles %q", credential.Kind, identity.Source, identity.UserID, identity.Roles))
 	}
-	d.Identity = identity
-	return true
+	return identity, ReasonGranted, ""
 }
 
 // verify returns the identity behind a credential, if its source is one of sources.
@@ -164,23 +167,28 @@ func verifyReason(err error) Reason {
 	return ReasonUnavailable
 }
 
-// permitted reports whether the principal holds all that is required; if not, it writes a refusal to d.
-func (e *Engine) permitted(r *Request, d *Decision, required []string) bool {
-	held := d.Identity.Permissions
-	for _, p := range required {
-		if !slices.Contains(held, p) {
-			d.Required, d.Held = required, held
-			*d = d.refuse(ReasonPermissionMissing, fmt.Sprintf("permission %q is missing", p))
-			if r.Trace != nil {
-				r.Trace.Add("permissions", "refused", fmt.Sprintf("required %q, held %q, missing %q", required, held, p))
-			}
-			return false
-		}
+// permitted compares what is required with what the principal holds; without a principal that is nothing.
+// The reason is ReasonGranted if all is held.
+func permitted(r *Request, required []string, id *Identity) (Reason, string) {
+	if len(required) == 0 {
+		return ReasonGranted, ""
 	}
+	var held []string
+	if id != nil {
+		held = id.Permissions
+	}
+	missing := slices.IndexFunc(required, func(p string) bool { return !slices.Contains(held, p) })
 	if r.Trace != nil {
-		r.Trace.Add("permissions", "held", fmt.Sprintf("required %q, held %q", required, held))
+		result := "held"
+		if missing >= 0 {
+			result = "refused"
+		}
+		r.Trace.Add("permissions", result, fmt.Sprintf("required %q, held %q", required, held))
 	}
-	return true
+	if missing >= 0 {
+		return ReasonPermissionMissing, fmt.Sprintf("permission %q is missing", required[missing])
+	}
+	return ReasonGranted, ""
 }
 
 // grant turns d into an allow. It is the one place that does.
@@ -219,8 +227,9 @@ func (d Decision) refuse(reason Reason, cause string) Decision {
 	return d
 }
 
-// required returns all that is asked for, the route's first. Nothing that a client sends is in it.
-func required(route, context []string) []string {
+// union returns the permissions of a route and of its trusted context, without repeats. Nothing that a
+// client sends is in it.
+func union(route, context []string) []string {
 	if len(context) == 0 {
 		return route
 	}

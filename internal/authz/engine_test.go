@@ -283,8 +283,8 @@ func TestInsufficientPermissionsListsAllRequiredAndHeld(t *testing.T) {
 	if want := []string{"read", "delete", "audit"}; !slices.Equal(d.Required, want) {
 		t.Errorf("required = %q, want %q", d.Required, want)
 	}
-	if want := []string{"read"}; !slices.Equal(d.Held, want) {
-		t.Errorf("held = %q, want %q", d.Held, want)
+	if want := []string{"read"}; !slices.Equal(d.Held(), want) {
+		t.Errorf("held = %q, want %q", d.Held(), want)
 	}
 	if d.Identity == nil || d.Identity.UserID != "ann" {
 		t.Error("the denial does not say who was refused")

@@ -18,14 +18,9 @@ import (
 // DefaultFile is the configuration in the working directory that is read where no other is named.
 const DefaultFile = "passgate.yaml"
 
-// Error is one fault of a configuration: FILE:LINE:COL: field: text.
-type Error = yamlstrict.Fault
-
-// Errors are all faults of a configuration, one to a line. A failed [Load] returns this type.
+// Errors are all faults of a configuration, one to a line: FILE:LINE:COL: field: text. A failed [Load]
+// returns this type.
 type Errors = yamlstrict.Faults
-
-// Warning is something in a valid configuration that is unwise. It prints like an [Error].
-type Warning = yamlstrict.Fault
 
 // Size is a number of bytes.
 type Size = yamlstrict.Size
@@ -39,19 +34,17 @@ type Config struct {
 	Roles         map[string][]string // role → permissions
 	DefaultAccess authz.Access
 	Routes        []policy.Route
-	KeepHeaders   []string // lower case
 	Log           Log
 	Limits        Limits
 	Drain         Drain
 	GRPC          GRPC
 
-	Policy     *policy.Policy     // Routes, DefaultAccess and paths.allow, compiled
-	ProxyState *identity.Template // of X-Proxy-State
+	Policy  *policy.Policy    // Routes, DefaultAccess and paths.allow, compiled
+	Stamper *identity.Stamper // headers.keep and proxy_state.template, compiled
 
-	Warnings []*Warning // in the order of lines
+	Warnings []*yamlstrict.Fault // what is valid and unwise, in the order of lines
 
-	file     file
-	sections []string // as they come in the file, for Show
+	file file // for Show
 }
 
 // Directory returns what all sources of principals share.
@@ -118,12 +111,4 @@ type Drain struct {
 // GRPC are settings of the gRPC server.
 type GRPC struct {
 	Reflection bool `yaml:"reflection"`
-}
-
-// Names of the access levels as configured.
-var accessLevels = map[string]authz.Access{
-	"authenticated": authz.AccessAuthenticated,
-	"optional":      authz.AccessOptional,
-	"public":        authz.AccessPublic,
-	"deny":          authz.AccessDeny,
 }

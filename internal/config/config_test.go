@@ -131,8 +131,8 @@ func TestGoodFileIsReadWhole(t *testing.T) {
 	if want := []string{"partner:", "device:"}; !cmp.Equal(c.Directory().Prefixes, want) {
 		t.Errorf("Prefixes = %q, want %q", c.Directory().Prefixes, want)
 	}
-	if c.DefaultAccess != authz.AccessDeny || c.Policy == nil || c.ProxyState == nil {
-		t.Errorf("default access %v, policy %v, template %v", c.DefaultAccess, c.Policy, c.ProxyState)
+	if c.DefaultAccess != authz.AccessDeny || c.Policy == nil || c.Stamper == nil {
+		t.Errorf("default access %v, policy %v, stamper %v", c.DefaultAccess, c.Policy, c.Stamper)
 	}
 	r := c.Routes[2]
 	if !cmp.Equal(r.Sources, []string{"accounts", "partner"}) || r.Access != authz.AccessAuthenticated || !c.Routes[1].StripCredentials {
@@ -140,6 +140,20 @@ func TestGoodFileIsReadWhole(t *testing.T) {
 	}
 	if c.Log != (Log{"warn", "denied"}) || c.Limits.Token != 16<<10 || c.Drain != (Drain{0, time.Minute}) || c.GRPC.Reflection {
 		t.Errorf("%+v %+v %+v %+v", c.Log, c.Limits, c.Drain, c.GRPC)
+	}
+}
+
+func TestNoClaimIsWithoutAName(t *testing.T) {
+	var want issuer
+	want.SetDefaults()
+	for _, claims := range []string{"", "null", "{}", `{user_id: "", roles: , permissions: null, scope: "${EMPTY}", email: "${EMPTY:-}", subscription: "${NONE:-}", country: ~, platform: ''}`} {
+		c, err := Load(write(t, "issuers: [{name: a, issuer: b, algorithms: [HS256], secret: \"${SECRET}\", claims: "+claims+"}]\n"), testEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want.Claims, c.Issuers[0].Claims); diff != "" {
+			t.Errorf("claims: %s (-want +got):\n%s", claims, diff)
+		}
 	}
 }
 

@@ -1,15 +1,25 @@
 package config
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"unicode/utf8"
+
+	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/yamlstrict"
 )
 
 // KeyFile is where [Default] looks for a key, in the working directory, when the environment has none.
 const KeyFile = "passgate.key"
+
+// keyVariable is what the embedded default reads its key from.
+const keyVariable = "PASSGATE_JWT_SECRET"
 
 // GenerateKey writes a new HS256 key to a file that only its owner can read. The key is the text of the
 // file: 32 random bytes in base64url. The file appears whole or not at all; if it exists it is left alone
@@ -39,4 +49,39 @@ func GenerateKey(path string) (err error) {
 	}
 	// A link, unlike a rename, fails where another process was first.
 	return os.Link(f.Name(), path)
+}
+
+// withKeyFile returns env with the key in [KeyFile], where the environment has none of its own and the file
+// exists. A failure is of type [Errors].
+func withKeyFile(env yamlstrict.Lookup) (yamlstrict.Lookup, error) {
+	if env == nil {
+		env = noEnv
+	}
+	if secret, _ := env(keyVariable); secret != "" {
+		return env, nil
+	}
+	key, err := readFile(KeyFile, maxKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return env, nil
+	}
+	key = withoutFinalNewline(key)
+	// What would be a fault of the variable is said here, where it can name the file.
+	wrong := ""
+	switch {
+	case err != nil:
+		wrong = "cannot read the key: " + cause(err)
+	case len(key) < minSecret:
+		wrong = fmt.Sprintf("the key is shorter than %d bytes", minSecret)
+	case !utf8.Valid(key) || bytes.IndexByte(key, 0) >= 0 || keyset.LooksPublic(key):
+		wrong = "is not a secret in text"
+	}
+	if wrong != "" {
+		return nil, Errors{{File: KeyFile, Text: wrong + "; remove the file, and passgate serve makes a new one", Err: err}}
+	}
+	return func(name string) (string, bool) {
+		if name == keyVariable {
+			return string(key), true
+		}
+		return env(name)
+	}, nil
 }

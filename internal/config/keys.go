@@ -2,9 +2,7 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/passgate/passgate/internal/keyset"
@@ -21,8 +19,6 @@ type keySource struct {
 	value  string
 	isFile bool
 	secret bool // the value, or the file, is an HMAC key
-
-	generated bool // the file is one that passgate makes, and that no configuration names
 }
 
 func keySources(in *issuer) []keySource {
@@ -82,29 +78,16 @@ func (l *loader) keySource(at string, in *issuer) (keySource, bool) {
 			given = append(given, s)
 		}
 	}
-	if len(given) == 0 && l.embedded {
-		return l.generated(in)
-	}
 	if len(given) == 0 {
-		l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file or jwks_file")
+		if !l.embedded {
+			l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file or jwks_file")
+		}
 		return keySource{}, false
 	}
 	for _, extra := range given[1:] {
 		l.doc.Fault(at+"."+extra.field, "stands beside %s; an issuer has one source of keys: take one of them out", given[0].field)
 	}
 	return given[0], given[0].value != ""
-}
-
-// generated returns the key file of an embedded configuration, if it exists.
-func (l *loader) generated(in *issuer) (keySource, bool) {
-	if l.keyFile == "" {
-		return keySource{}, false
-	}
-	if _, err := readFile(l.path(l.keyFile), maxKeyFile); errors.Is(err, fs.ErrNotExist) {
-		return keySource{}, false
-	}
-	in.SecretFile = l.keyFile
-	return keySource{field: "secret", value: l.keyFile, isFile: true, secret: true, generated: true}, true
 }
 
 // material returns the bytes of a key source: its value, or what is in its file.
@@ -115,11 +98,7 @@ func (l *loader) material(field string, s keySource) ([]byte, bool) {
 	data, err := readFile(l.path(s.value), maxKeyFile)
 	if err != nil {
 		// The name is not shown: someone may have put the secret itself there.
-		name := "the file"
-		if s.generated {
-			name = l.keyFile
-		}
-		l.doc.Fault(field, "cannot read %s: %s; a relative name counts from the folder %s", name, cause(err), l.dir)
+		l.doc.Fault(field, "cannot read the file: %s; a relative name counts from the folder %s", cause(err), l.dir)
 		return nil, false
 	}
 	if s.secret {
@@ -140,9 +119,6 @@ func (l *loader) parseKeys(field string, s keySource, material []byte) ([]*keyse
 	switch {
 	case s.secret && keyset.LooksPublic(material):
 		l.doc.Fault(field, "is a PEM or JWK and not a secret; use public_key, public_key_file or jwks_file")
-		return nil, false
-	case s.generated && len(material) < minSecret:
-		l.doc.Fault(field, "the key in %s is shorter than %d bytes; remove the file, and passgate serve makes a new one", l.keyFile, minSecret)
 		return nil, false
 	case s.secret && len(material) < minSecret:
 		l.doc.Fault(field, "is shorter than %d bytes, the least for HS256 (RFC 7518 §3.2); write a random one", minSecret)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/passgate/passgate/internal/keyset"
@@ -122,13 +123,43 @@ func TestDefaultTakesTheKeyThatThereIs(t *testing.T) {
 }
 
 func TestDefaultRefusesABrokenKeyFile(t *testing.T) {
+	for _, test := range []struct{ name, content, want string }{
+		{"short", "short\n", "the key is shorter than 32 bytes"},
+		{"empty", "", "the key is shorter than 32 bytes"},
+		{"not text", testSecret + "\xff\n", "is not a secret in text"},
+		{"zero byte", testSecret + "\x00\n", "is not a secret in text"},
+		{"a public key", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "is not a secret in text"},
+		{"too large", strings.Repeat("x", maxKeyFile+1), "cannot read the key: it is larger than 1MiB"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			if err := os.WriteFile(KeyFile, []byte(test.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Default(nil)
+			var faults Errors
+			want := "passgate.key: " + test.want + "; remove the file, and passgate serve makes a new one"
+			if !errors.As(err, &faults) || err.Error() != want {
+				t.Errorf("Default = %v, want Errors: %s", err, want)
+			}
+			env := func(name string) (string, bool) { return testSecret, name == "PASSGATE_JWT_SECRET" }
+			if _, err := Default(env); err != nil {
+				t.Errorf("with a key in the environment: %v", err)
+			}
+		})
+	}
+}
+
+func TestDefaultNamesTheVariableOfAShortKey(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.WriteFile(KeyFile, []byte("short\n"), 0o600); err != nil {
+	if err := GenerateKey(KeyFile); err != nil {
 		t.Fatal(err)
 	}
-	var faults Errors
-	if _, err := Default(nil); !errors.As(err, &faults) {
-		t.Errorf("Default = %v, want Errors", err)
+	env := func(name string) (string, bool) { return "short", name == "PASSGATE_JWT_SECRET" }
+	_, err := Default(env)
+	if err == nil || !strings.HasPrefix(err.Error(), "default.yaml:12:13: issuers[0].secret: is shorter than 32 bytes") ||
+		!strings.HasSuffix(err.Error(), "(the value is that of ${PASSGATE_JWT_SECRET})") {
+		t.Errorf("Default = %v, want a fault that names the variable", err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,8 +30,7 @@ type loader struct {
 	dir  string // relative file names count from here
 	file file
 
-	embedded bool   // an issuer may be without a key
-	keyFile  string // where the key of such an issuer is, if it exists; "" for nowhere
+	embedded bool // an issuer may be without a key
 }
 
 // Load reads and validates the configuration file at path. env is [os.LookupEnv] or stands in for it.
@@ -50,7 +48,11 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 // in PASSGATE_JWT_SECRET, else that in [KeyFile], else none, and then takes no token: a server calls
 // [GenerateKey] first.
 func Default(env func(string) (string, bool)) (*Config, error) {
-	l := loader{dir: ".", embedded: true, keyFile: KeyFile}
+	env, err := withKeyFile(env)
+	if err != nil {
+		return nil, err
+	}
+	l := loader{dir: ".", embedded: true}
 	return l.load("default.yaml", defaultYAML, env)
 }
 
@@ -61,42 +63,43 @@ func DefaultYAML() []byte { return slices.Clone(defaultYAML) }
 // comes in the init message.
 func Gateway() *Config {
 	l := loader{dir: ".", embedded: true}
-	c, err := l.load("gateway.yaml", gatewayYAML, func(string) (string, bool) { return "", false })
+	c, err := l.load("gateway.yaml", gatewayYAML, noEnv)
 	if err != nil {
 		panic(fmt.Sprintf("config: the embedded configuration of the gateway: %v", err))
 	}
 	return c
 }
 
+// noEnv is an environment without variables.
+func noEnv(string) (string, bool) { return "", false }
+
 // load decodes a file and judges its values, all of them even after a fault.
 func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config, error) {
 	if env == nil {
-		env = func(string) (string, bool) { return "", false }
+		env = noEnv
 	}
 	l.doc = yamlstrict.Read(name, data, env, &l.file)
 	c := &Config{
-		File:        name,
-		Listen:      l.file.Listen,
-		Roles:       l.file.Roles,
-		KeepHeaders: l.file.Headers.Keep,
-		Log:         l.file.Log,
-		Limits:      l.file.Limits,
-		Drain:       l.file.Drain,
-		GRPC:        l.file.GRPC,
+		File:   name,
+		Listen: l.file.Listen,
+		Roles:  l.file.Roles,
+		Log:    l.file.Log,
+		Limits: l.file.Limits,
+		Drain:  l.file.Drain,
+		GRPC:   l.file.GRPC,
 	}
 	l.judgeListen()
 	c.Issuers = l.judgeIssuers()
 	c.Routes = l.judgeRoutes()
 	c.DefaultAccess = l.settleDefaultAccess()
 	c.Policy = l.compile(c.Routes, c.DefaultAccess)
-	c.ProxyState = l.judgeIdentity()
+	c.Stamper = l.judgeIdentity()
 	l.judgeBounds()
 	if err := l.doc.Err(); err != nil {
 		return nil, err
 	}
 	c.Warnings = l.warnings(c)
 	c.file = l.file
-	c.sections = l.sections()
 	return c, nil
 }
 
@@ -111,10 +114,12 @@ func (l *loader) settleDefaultAccess() authz.Access {
 	return access(l.file.DefaultAccess)
 }
 
-// access returns the level of that name. An unknown one was a fault already, and refuses.
+// access returns the level of that name: deny for an unknown one, which was a fault already.
 func access(name string) authz.Access {
-	if level, known := accessLevels[name]; known {
-		return level
+	for level := range authz.AccessDeny {
+		if level.String() == name {
+			return level
+		}
 	}
 	return authz.AccessDeny
 }
@@ -160,11 +165,7 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 			l.doc.Fault("routes", "%v", err)
 			continue
 		}
-		field := fmt.Sprintf("routes[%d].%s", fault.Route, fault.Field)
-		if fault.Item >= 0 {
-			field += fmt.Sprintf("[%d]", fault.Item)
-		}
-		l.doc.Fault(field, "%s", fault.Text)
+		l.doc.Fault(fmt.Sprintf("routes[%d].%s", fault.Route, fault.Field), "%s", fault.Text)
 	}
 	return p
 }
@@ -180,8 +181,8 @@ func unjoin(err error) []error {
 	return nil
 }
 
-// judgeIdentity judges what the upstream is told, and returns the template of X-Proxy-State.
-func (l *loader) judgeIdentity() *identity.Template {
+// judgeIdentity returns what writes the identity headers; it is of use only if there was no fault.
+func (l *loader) judgeIdentity() *identity.Stamper {
 	for i, name := range l.file.Headers.Keep {
 		if err := identity.CheckKeep(name); err != nil {
 			l.doc.Fault(fmt.Sprintf("headers.keep[%d]", i), "%v", err)
@@ -191,7 +192,7 @@ func (l *loader) judgeIdentity() *identity.Template {
 	if err != nil {
 		l.doc.Fault("proxy_state.template", "%v", err)
 	}
-	return template
+	return identity.New(template, l.file.Headers.Keep)
 }
 
 func (l *loader) judgeBounds() {
@@ -245,20 +246,4 @@ func oneOf(names []string) string {
 		return "an issuer of that name first"
 	}
 	return "one of " + strings.Join(names, ", ")
-}
-
-// sections returns the sections that the file has, as they come in it.
-func (l *loader) sections() []string {
-	places := map[string]yamlstrict.Pos{}
-	for _, name := range sectionNames() {
-		if l.doc.Has(name) {
-			places[name] = l.doc.Pos(name)
-		}
-	}
-	return slices.SortedFunc(maps.Keys(places), func(a, b string) int {
-		if places[a].Line != places[b].Line {
-			return places[a].Line - places[b].Line
-		}
-		return places[a].Column - places[b].Column
-	})
 }

@@ -11,20 +11,14 @@ const redacted = "redacted"
 // by conversion to string.
 type Secret string
 
-// Format implements [fmt.Formatter], for every verb.
+// Format implements [fmt.Formatter], for every verb, %#v among them.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
 // String implements [fmt.Stringer].
 func (Secret) String() string { return redacted }
 
-// GoString implements [fmt.GoStringer].
-func (Secret) GoString() string { return redacted }
-
 // LogValue implements [slog.LogValuer].
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText implements [encoding.TextMarshaler], for JSON.
+// MarshalText implements [encoding.TextMarshaler], for JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
-
-// MarshalYAML implements the interface of that name of package yaml.
-func (Secret) MarshalYAML() (any, error) { return redacted, nil }

@@ -14,36 +14,16 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Show returns the configuration as YAML, with defaults filled in and secrets masked. The file's own
-// sections come first, in its order. But for the masks it can be loaded again.
+// Show returns the configuration as YAML, with defaults filled in and secrets masked. The sections come in
+// one order, whatever that of the file. But for the masks it can be loaded again.
 func (c *Config) Show() ([]byte, error) {
-	root := nodeOf(reflect.ValueOf(c.file))
-	root.Content = inOrder(root.Content, c.sections)
 	var b bytes.Buffer
 	out := yaml.NewEncoder(&b)
 	out.SetIndent(2)
-	if err := out.Encode(root); err != nil {
+	if err := out.Encode(nodeOf(reflect.ValueOf(c.file))); err != nil {
 		return nil, fmt.Errorf("show the configuration: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-// inOrder returns the pairs of a mapping, those named first.
-func inOrder(pairs []*yaml.Node, names []string) []*yaml.Node {
-	var first, rest []*yaml.Node
-	for _, name := range names {
-		for i := 0; i < len(pairs); i += 2 {
-			if pairs[i].Value == name {
-				first = append(first, pairs[i], pairs[i+1])
-			}
-		}
-	}
-	for i := 0; i < len(pairs); i += 2 {
-		if !slices.Contains(names, pairs[i].Value) {
-			rest = append(rest, pairs[i], pairs[i+1])
-		}
-	}
-	return append(first, rest...)
 }
 
 // nodeOf returns a value of the file's types as YAML. The library's own way from values to nodes writes text
@@ -110,13 +90,3 @@ func textNode(s string) *yaml.Node {
 }
 
 func word(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }
-
-// sectionNames returns the keys at the root of a file.
-func sectionNames() []string {
-	t := reflect.TypeFor[file]()
-	names := make([]string, t.NumField())
-	for i := range names {
-		names[i], _, _ = strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-	}
-	return names
-}

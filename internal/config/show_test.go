@@ -81,7 +81,7 @@ func TestSecretNeverPrints(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%!"} {
 		fmt.Fprintf(&out, verb+" "+verb+"\n", s, holder{s})
 	}
-	fmt.Fprintln(&out, s, s.String(), s.GoString(), []Secret{s}, map[Secret]int{s: 1})
+	fmt.Fprintln(&out, s, s.String(), []Secret{s}, map[Secret]int{s: 1})
 	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "s", s, "h", holder{s})
 	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "s", s, "h", holder{s})
 	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/passgate/passgate/internal/yamlstrict"
 )
 
 // warnings returns what is valid and unwise, in the order of lines.
-func (l *loader) warnings(c *Config) []*Warning {
-	var ws []*Warning
+func (l *loader) warnings(c *Config) []*yamlstrict.Fault {
+	var ws []*yamlstrict.Fault
 	warn := func(field, format string, args ...any) { ws = append(ws, l.doc.At(field, format, args...)) }
 
 	if address := c.Listen.GRPC; !strings.HasPrefix(address, "unix://") && !isLoopback(address) {
@@ -36,10 +38,7 @@ func (l *loader) warnings(c *Config) []*Warning {
 			}
 		}
 	}
-	for i, j := range shadowed(c.Routes) {
-		warn(fmt.Sprintf("routes[%d]", i), "never matches: routes[%d] takes every request before it; put it first, or take it out", j)
-	}
-	slices.SortStableFunc(ws, func(a, b *Warning) int {
+	slices.SortStableFunc(ws, func(a, b *yamlstrict.Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return ws

@@ -42,17 +42,12 @@ type Options struct {
 // RouteError is a fault of one configured route.
 type RouteError struct {
 	Route int    // index in Options.Routes
-	Field string // as in the configuration: path, hosts, methods, permissions, service, name, access
-	Item  int    // index in a list field, -1 where the fault is the whole field's
+	Field string // path within the route, as in the configuration: path, or hosts[1]
 	Text  string // what is wrong and what to write instead
 }
 
 func (e *RouteError) Error() string {
-	field := fmt.Sprintf("routes[%d].%s", e.Route, e.Field)
-	if e.Item >= 0 {
-		field += fmt.Sprintf("[%d]", e.Item)
-	}
-	return field + ": " + e.Text
+	return fmt.Sprintf("routes[%d].%s: %s", e.Route, e.Field, e.Text)
 }
 
 // Policy is a compiled set of routes. It is immutable and safe for concurrent use.
@@ -76,14 +71,14 @@ func New(o Options) (*Policy, error) {
 	var faults []error
 	names := map[string]int{}
 	for i, r := range o.Routes {
-		fault := func(field string, item int, format string, args ...any) {
-			faults = append(faults, &RouteError{i, field, item, fmt.Sprintf(format, args...)})
+		fault := func(field, format string, args ...any) {
+			faults = append(faults, &RouteError{i, field, fmt.Sprintf(format, args...)})
 		}
 		if r.Name == "" {
 			r.Name = fmt.Sprintf("routes[%d]", i)
 		}
 		if earlier, taken := names[r.Name]; taken {
-			fault("name", -1, "routes[%d] is called %q already; give each route a name of its own", earlier, r.Name)
+			fault("name", "routes[%d] is called %q already; give each route a name of its own", earlier, r.Name)
 		}
 		names[r.Name] = i
 		p.routes = append(p.routes, compile(r, p.paths, fault))
@@ -95,34 +90,35 @@ func New(o Options) (*Policy, error) {
 }
 
 // compile checks one route and parses its templates; fault takes what is wrong.
-func compile(r Route, paths pathRules, fault func(field string, item int, format string, args ...any)) route {
+func compile(r Route, paths pathRules, fault func(field, format string, args ...any)) route {
 	var service braces.Text
 	path, err := parseTemplate(r.Path, paths)
 	if err != nil {
-		fault("path", -1, "%v", err)
+		fault("path", "%v", err)
 	} else if service, err = parseService(r.Service, path); err != nil {
-		fault("service", -1, "%v", err)
+		fault("service", "%v", err)
 	}
 	for i, host := range r.Hosts {
 		if canonical, why := canonicalHost(host); why != "" || canonical != host {
-			fault("hosts", i, "%q is not a host in lower case without port and trailing dot, such as api.example.com", host)
+			fault(fmt.Sprintf("hosts[%d]", i), "%q is not a host in lower case without port and trailing dot, such as api.example.com", host)
 		}
 	}
 	for i, method := range r.Methods {
+		field := fmt.Sprintf("methods[%d]", i)
 		switch {
 		case method == "*" || strings.EqualFold(method, "any") || strings.EqualFold(method, "all"):
-			fault("methods", i, "%q is no method of a request; leave methods out where any is meant", method)
+			fault(field, "%q is no method of a request; leave methods out where any is meant", method)
 		case !isMethod(method) || method != strings.ToUpper(method):
-			fault("methods", i, "%q is not a method; write it as it stands in a request, such as GET", method)
+			fault(field, "%q is not a method; write it as it stands in a request, such as GET", method)
 		}
 	}
 	for i, permission := range r.Permissions {
 		if permission == "" {
-			fault("permissions", i, "is empty; write the name of a permission or take the entry out")
+			fault(fmt.Sprintf("permissions[%d]", i), "is empty; write the name of a permission or take the entry out")
 		}
 	}
 	if r.Access == authz.AccessPublic && len(r.Permissions) > 0 {
-		fault("permissions", -1, "a public route reads no credential, so it cannot require a permission; take out access: public or the permissions")
+		fault("permissions", "a public route reads no credential, so it cannot require a permission; take out access: public or the permissions")
 	}
 	return route{Route: r, path: path, service: service}
 }

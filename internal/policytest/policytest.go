@@ -35,7 +35,7 @@ type Test struct {
 	Request Request `yaml:"request" required:"true"`
 	Expect  Expect  `yaml:"expect" required:"true"`
 
-	Pos yamlstrict.Pos
+	Line int // in its file
 }
 
 // Request is a request as a client and Envoy make it.
@@ -64,23 +64,19 @@ func Load(file string) ([]Test, error) {
 	var content struct {
 		Tests []Test `yaml:"tests" required:"true" nonempty:"true"`
 	}
-	if err := yamlstrict.Decode(file, data, &content); err != nil {
-		return nil, err
-	}
-	var faults yamlstrict.Faults
-	for i, t := range content.Tests {
-		fault := func(field string, err error) {
-			faults = append(faults, &yamlstrict.Fault{File: file, Pos: t.Pos, Field: fmt.Sprintf("tests[%d].request.%s", i, field), Text: err.Error()})
-		}
-		if _, err := lines(t.Request.Headers); err != nil {
-			fault("headers", err)
+	doc := yamlstrict.Read(file, data, nil, &content)
+	for i := range content.Tests {
+		t, at := &content.Tests[i], fmt.Sprintf("tests[%d]", i)
+		t.Line = doc.Pos(at).Line
+		if _, err := lines(t.Request.Headers); err != nil && doc.Sound(at+".request.headers") {
+			doc.Fault(at+".request.headers", "%v", err)
 		}
 		if err := t.Request.judgeToken(); err != nil {
-			fault("token", err)
+			doc.Fault(at+".request.token", "%v", err)
 		}
 	}
-	if len(faults) > 0 {
-		return nil, faults
+	if err := doc.Err(); err != nil {
+		return nil, err
 	}
 	return content.Tests, nil
 }

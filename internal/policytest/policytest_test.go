@@ -142,8 +142,8 @@ func TestFailureShowsDifferenceAndTrace(t *testing.T) {
 		"FAIL a reader may read (line 3)\n",
 		"  status: got 403, want 200\n",
 		"    route        matched       some route\n",
-		"    access       refused       access is deny\n",
-		"    cause: the route's access is deny\n",
+		"    access       refused       no route matches, and the default access is deny\n",
+		"    cause: no route matches, and the default access is deny\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)
@@ -162,13 +162,13 @@ func TestFaultsOfAFileNameLineAndColumn(t *testing.T) {
 		{"no path", "tests:\n- {name: a, request: {method: GET}, expect: {status: 200}}\n", ":2:22: tests[0].request.path: is missing"},
 		{"no status", "tests:\n- {name: a, request: {path: /}, expect: {code: ok}}\n", ":2:41: tests[0].expect.status: is missing"},
 		{"status as a word", "tests:\n- {name: a, request: {path: /}, expect: {status: ok}}\n", ":2:50: tests[0].expect.status: want a whole number"},
-		{"header that is a number", "tests:\n- name: a\n  request: {path: /, headers: {X-A: 5}}\n  expect: {status: 200}\n", `:2:3: tests[0].request.headers: "X-A": want a string`},
-		{"header that is null", "tests:\n- name: a\n  request: {path: /, headers: {X-A: }}\n  expect: {status: 200}\n", `:2:3: tests[0].request.headers: "X-A": want a string`},
-		{"header with a list in a list", "tests:\n- name: a\n  request: {path: /, headers: {X-A: [[b]]}}\n  expect: {status: 200}\n", `:2:3: tests[0].request.headers: "X-A": want a string`},
+		{"header that is a number", "tests:\n- name: a\n  request: {path: /, headers: {X-A: 5}}\n  expect: {status: 200}\n", `:3:31: tests[0].request.headers: "X-A": want a string`},
+		{"header that is null", "tests:\n- name: a\n  request: {path: /, headers: {X-A: }}\n  expect: {status: 200}\n", `:3:31: tests[0].request.headers: "X-A": want a string`},
+		{"header with a list in a list", "tests:\n- name: a\n  request: {path: /, headers: {X-A: [[b]]}}\n  expect: {status: 200}\n", `:3:31: tests[0].request.headers: "X-A": want a string`},
 		{"header given twice", "tests:\n- name: a\n  request: {path: /, headers: {X-A: b, X-A: c}}\n  expect: {status: 200}\n", ":3:40: tests[0].request.headers.X-A: stands here again"},
 		{"context that is a list", "tests:\n- name: a\n  request: {path: /, context: {required_permission: [read]}}\n  expect: {status: 200}\n", ":3:53: tests[0].request.context.required_permission: want text"},
-		{"token that is a number", "tests:\n- name: a\n  request: {path: /, token: 5}\n  expect: {status: 200}\n", ":2:3: tests[0].request.token: want claims or a string"},
-		{"token that is a list", "tests:\n- name: a\n  request: {path: /, token: [a]}\n  expect: {status: 200}\n", ":2:3: tests[0].request.token: want claims or a string"},
+		{"token that is a number", "tests:\n- name: a\n  request: {path: /, token: 5}\n  expect: {status: 200}\n", ":3:29: tests[0].request.token: want claims or a string"},
+		{"token that is a list", "tests:\n- name: a\n  request: {path: /, token: [a]}\n  expect: {status: 200}\n", ":3:29: tests[0].request.token: want claims or a string"},
 		{"expected header that is a number", "tests:\n- name: a\n  request: {path: /}\n  expect: {status: 200, headers: {X-User-ID: 5}}\n", ":4:46: tests[0].expect.headers.X-User-ID: want text"},
 		{"expected header that is a list", "tests:\n- name: a\n  request: {path: /}\n  expect: {status: 200, headers: {X-User-ID: [a]}}\n", ":4:46: tests[0].expect.headers.X-User-ID: want text"},
 	} {
@@ -190,6 +190,16 @@ func TestAllFaultsAreReportedAtOnce(t *testing.T) {
 	var faults yamlstrict.Faults
 	if !errors.As(err, &faults) || len(faults) != 3 {
 		t.Errorf("got %v, want three faults", err)
+	}
+}
+
+func TestFaultsOfTheReaderAndItsOwnStandTogether(t *testing.T) {
+	file := write(t, "tests:\n- name: a\n  request: {path: /, token: 5}\n  expect: {status: 200}\n- name: b\n  request: {path: /, headers: {A: b, A: 1}}\n  expect: {status: ok}\n")
+	want := file + `:3:29: tests[0].request.token: want claims or a string; quote the value
+` + file + `:6:38: tests[1].request.headers.A: stands here again, after line 6; take one of them out
+` + file + `:7:20: tests[1].expect.status: want a whole number`
+	if _, err := Load(file); err == nil || err.Error() != want {
+		t.Errorf("Load = %v\nwant %s", err, want)
 	}
 }
 

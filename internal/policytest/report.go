@@ -10,7 +10,7 @@ import (
 // String returns what is printed of a failed test: the differences, then the steps of the decision.
 func (r Result) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "FAIL %s (line %d)\n", r.Test.Name, r.Test.Pos.Line)
+	fmt.Fprintf(&b, "FAIL %s (line %d)\n", r.Test.Name, r.Test.Line)
 	for _, f := range r.Failures {
 		fmt.Fprintf(&b, "  %s\n", f)
 	}

@@ -3,10 +3,11 @@
 package problem
 
 import (
-	"bytes"
-	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/passgate/passgate/internal/authz"
 )
@@ -53,7 +54,7 @@ var refusals = map[authz.Reason]Problem{
 func Of(d *authz.Decision) Problem {
 	p := row(d.Reason)
 	if d.Reason == authz.ReasonPermissionMissing {
-		p.Text += ": required [" + strings.Join(d.Required, ", ") + "], have [" + strings.Join(d.Held, ", ") + "]"
+		p.Text += ": required [" + strings.Join(d.Required, ", ") + "], have [" + strings.Join(d.Held(), ", ") + "]"
 	}
 	p.RequestID = d.RequestID
 	return p
@@ -84,11 +85,8 @@ func Code(d *authz.Decision) string {
 
 // Body returns the problem as JSON (RFC 9457), the same at every door that answers in HTTP.
 func (p Problem) Body() []byte {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	// Strings and an int: there is nothing in it that Encode could refuse.
-	_ = e.Encode(struct {
+	// Strings and an int: there is nothing in it that Marshal could refuse, once what is not UTF-8 is replaced.
+	body, _ := json.Marshal(struct {
 		Type      string `json:"type"`
 		Title     string `json:"title"`
 		Status    int    `json:"status"`
@@ -96,6 +94,6 @@ func (p Problem) Body() []byte {
 		Code      string `json:"code"`
 		Error     string `json:"error"`
 		RequestID string `json:"request_id"`
-	}{"about:blank", http.StatusText(p.Status), p.Status, p.Text, p.Code, p.Text, p.RequestID})
-	return bytes.TrimRight(b.Bytes(), "\n")
+	}{"about:blank", http.StatusText(p.Status), p.Status, p.Text, p.Code, p.Text, p.RequestID}, jsontext.AllowInvalidUTF8(true))
+	return body
 }

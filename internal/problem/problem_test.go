@@ -29,7 +29,8 @@ func TestTable(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.code, func(t *testing.T) {
-			d := &authz.Decision{Reason: tt.reason, RequestID: "id-1", Required: []string{"delete", "audit"}, Held: []string{"read"}}
+			d := &authz.Decision{Reason: tt.reason, RequestID: "id-1", Required: []string{"delete", "audit"},
+				Identity: &authz.Identity{Principal: authz.Principal{Permissions: []string{"read"}}}}
 			p := Of(d)
 			if p.Status != tt.status || p.Code != tt.code || p.Text != tt.text || Status(d) != tt.status || Code(d) != tt.code {
 				t.Errorf("problem = %+v", p)

@@ -30,7 +30,6 @@ type rules struct {
 type defaulter interface{ SetDefaults() }
 
 var (
-	posType      = reflect.TypeFor[Pos]()
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
 )
@@ -90,9 +89,6 @@ func (d *decoder) fault(n *yaml.Node, path, format string, args ...any) {
 func (d *decoder) composite(n *yaml.Node, path string, v reflect.Value, r rules) {
 	isMap := n.Kind == yaml.MappingNode
 	switch {
-	case v.Kind() == reflect.Pointer:
-		v.Set(reflect.New(v.Type().Elem()))
-		d.composite(n, path, v.Elem(), r)
 	case v.Kind() == reflect.Interface:
 		v.Set(reflect.ValueOf(d.free(n, path)))
 	case isMap && v.Kind() == reflect.Struct:
@@ -111,9 +107,6 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 	fields := map[string]int{}
 	var names []string
 	for i := range v.NumField() {
-		if v.Type().Field(i).Type == posType {
-			v.Field(i).Set(reflect.ValueOf(Pos{n.Line, n.Column}))
-		}
 		if name := v.Type().Field(i).Tag.Get("yaml"); name != "" && name != "-" {
 			name, _, _ = strings.Cut(name, ",")
 			fields[name] = i

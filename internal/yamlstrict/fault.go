@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// Pos is a place in a file. Line and Column count from 1; the zero value is no place in particular. A field
-// of this type in a struct that is decoded takes the place of its mapping.
+// Pos is a place in a file. Line and Column count from 1; the zero value is no place in particular.
 type Pos struct{ Line, Column int }
 
 // Fault is one thing that is wrong, or unwise, in a file.

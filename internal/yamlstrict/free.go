@@ -57,17 +57,12 @@ func (d *decoder) freeScalar(n *yaml.Node, path, text string, replaced bool) any
 		d.fault(n, path, "want a whole number of 64 bits in decimal digits, or text in quotes")
 		return nil
 	case "!!float":
-		if f, ok := parseFloat(text); ok {
+		f, err := strconv.ParseFloat(text, 64)
+		if err == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
 			return f
 		}
 		d.fault(n, path, "want a number as JSON has it, or text in quotes")
 		return nil
 	}
 	return text
-}
-
-// parseFloat reads a finite number in decimal digits.
-func parseFloat(text string) (float64, bool) {
-	f, err := strconv.ParseFloat(text, 64)
-	return f, err == nil && !math.IsNaN(f) && !math.IsInf(f, 0)
 }

@@ -50,10 +50,6 @@ func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value, r rules) bo
 	if !ok {
 		return true
 	}
-	for v.Kind() == reflect.Pointer && n.Tag != "!!null" && text != "" {
-		v.Set(reflect.New(v.Type().Elem()))
-		v = v.Elem()
-	}
 	if v.Kind() == reflect.Interface {
 		if value := d.freeScalar(n, path, text, replaced); value != nil {
 			v.Set(reflect.ValueOf(value))
@@ -99,10 +95,6 @@ func convert(n *yaml.Node, text string, replaced bool, v reflect.Value, r rules)
 		i, err := strconv.ParseInt(text, 10, v.Type().Bits())
 		v.SetInt(i)
 		return err == nil
-	case v.CanFloat():
-		f, ok := parseFloat(text)
-		v.SetFloat(f)
-		return ok
 	}
 	return false
 }
@@ -124,16 +116,12 @@ func wanted(t reflect.Type, r rules) string {
 		return "a list of texts, such as [a, b]"
 	}
 	switch t.Kind() {
-	case reflect.Pointer:
-		return wanted(t.Elem(), r)
 	case reflect.String:
 		return "text"
 	case reflect.Bool:
 		return "true or false, without quotes"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return "a whole number"
-	case reflect.Float32, reflect.Float64:
-		return "a number"
 	case reflect.Slice:
 		return "a list"
 	case reflect.Interface:

@@ -14,9 +14,8 @@
 //	nonempty:"true"    a list that is there must hold something
 //
 // A field that is left empty is as good as absent. A struct with a method SetDefaults has it called before
-// its fields are read. Types: string, bool, int, float64, [time.Duration], [Size], slices, maps with string
-// keys, structs, pointers to these, and any for free data (map[string]any, []any, string, int64, float64,
-// bool, nil).
+// its fields are read. Types: string, bool, int, [time.Duration], [Size], slices, maps with string keys,
+// structs, and any for free data (map[string]any, []any, string, int64, float64, bool, nil).
 package yamlstrict
 
 import (
@@ -50,13 +49,9 @@ type Document struct {
 	faults []*Fault
 }
 
-// Decode reads a YAML file into the struct that into points to. A non-nil error is of type [Faults].
-func Decode(file string, data []byte, into any) error {
-	return Read(file, data, nil, into).Err()
-}
-
-// Read is [Decode] for a reader that goes on to judge the values: faults are found in the document's
-// Err. With env, ${NAME} and ${NAME:-default} in values are replaced from it, after the YAML was parsed.
+// Read reads a YAML file into the struct that into points to. The faults are in the document's Err, to which
+// a reader that goes on to judge the values adds its own. With env, ${NAME} and ${NAME:-default} in values
+// are replaced from it, after the YAML was parsed.
 func Read(file string, data []byte, env Lookup, into any) *Document {
 	doc := &Document{file: file, places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}}
 	v := reflect.ValueOf(into)

@@ -12,12 +12,10 @@ import (
 )
 
 type sample struct {
-	Pos       Pos
 	Name      string            `yaml:"name"`
 	On        bool              `yaml:"on"`
 	Count     int               `yaml:"count"`
 	Small     int8              `yaml:"small"`
-	Ratio     float64           `yaml:"ratio"`
 	Wait      time.Duration     `yaml:"wait"`
 	Size      Size              `yaml:"size"`
 	Level     string            `yaml:"level" oneof:"low|high"`
@@ -26,12 +24,10 @@ type sample struct {
 	Free      any               `yaml:"free"`
 	FreeMap   map[string]any    `yaml:"free_map"`
 	Items     []item            `yaml:"items"`
-	Maybe     *bool             `yaml:"maybe"`
 	Untouched string
 }
 
 type item struct {
-	Pos  Pos
 	Name string `yaml:"name" required:"true"`
 	Kind string `yaml:"kind"`
 }
@@ -40,11 +36,10 @@ func (i *item) SetDefaults() { i.Kind = "plain" }
 
 func TestValuesOfEveryKindAreRead(t *testing.T) {
 	var got sample
-	err := Decode("f.yaml", []byte(`
+	doc := Read("f.yaml", []byte(`
 name: a
 on: true
 count: -3
-ratio: 1.5
 wait: 1m30s
 size: 8KiB
 level: high
@@ -55,25 +50,27 @@ free_map: {token: ""}
 items:
   - name: one
   - {name: two, kind: other}
-maybe: false
-`), &got)
-	if err != nil {
+`), nil, &got)
+	if err := doc.Err(); err != nil {
 		t.Fatal(err)
 	}
-	no := false
 	want := sample{
-		Pos: Pos{2, 1}, Name: "a", On: true, Count: -3, Ratio: 1.5, Wait: 90 * time.Second, Size: 8192, Level: "high",
+		Name: "a", On: true, Count: -3, Wait: 90 * time.Second, Size: 8192, Level: "high",
 		Words: []string{"x", "1"}, Headers: map[string]string{"a": "b", "c": ""},
 		Free: map[string]any{
 			"a": []any{int64(1), 2.5, true, nil, "text", "5", "2024-01-01"},
 			"b": map[string]any{},
 		},
 		FreeMap: map[string]any{"token": ""},
-		Items:   []item{{Pos{14, 5}, "one", "plain"}, {Pos{15, 5}, "two", "other"}},
-		Maybe:   &no,
+		Items:   []item{{"one", "plain"}, {"two", "other"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+	for field, want := range map[string]Pos{"": {2, 1}, "items[0]": {13, 5}, "items[1]": {14, 5}, "items[1].kind": {14, 23}, "items[0].kind": {13, 5}} {
+		if pos := doc.Pos(field); pos != want {
+			t.Errorf("%q stands at %v, want %v", field, pos, want)
+		}
 	}
 }
 
@@ -82,7 +79,7 @@ func TestFaultsNameFieldAndPlace(t *testing.T) {
 		{"two faults, in order", "wait: 5\nname: 7\n", "f.yaml:1:7: wait: want a duration with its unit, such as 0s, 500ms or 1m30s\nf.yaml:2:7: name: want text; put what reads as a number, a date, true or false in quotes"},
 		{"number too large", "small: 200", "f.yaml:1:8: small: want a whole number"},
 		{"number in another base", "count: 0x10", "f.yaml:1:8: count: want a whole number"},
-		{"not a finite number", "ratio: .inf", "f.yaml:1:8: ratio: want a number"},
+		{"not a finite number", "free: [.inf]", "f.yaml:1:8: free[0]: want a number as JSON has it, or text in quotes"},
 		{"size beyond any", "size: 99999999999GiB", "f.yaml:1:7: size: want a size such as 8KiB, 1MiB or a plain number of bytes"},
 		{"another word", "words: all", "f.yaml:1:8: words: want the word any, or a list of texts"},
 		{"missing in a list", "items:\n  - kind: x", "f.yaml:2:5: items[0].name: is missing; want text"},
@@ -98,13 +95,13 @@ func TestFaultsNameFieldAndPlace(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var into sample
-			err := Decode("f.yaml", []byte(test.text), &into)
+			err := Read("f.yaml", []byte(test.text), nil, &into).Err()
 			var faults Faults
 			if !errors.As(err, &faults) || !strings.Contains(err.Error(), test.want) {
-				t.Fatalf("Decode = %.300v\nwant %s", err, test.want)
+				t.Fatalf("Err = %.300v\nwant %s", err, test.want)
 			}
 			if strings.HasPrefix(test.want, "f.yaml") && err.Error() != test.want {
-				t.Errorf("Decode = %v\nwant %s", err, test.want)
+				t.Errorf("Err = %v\nwant %s", err, test.want)
 			}
 		})
 	}
@@ -141,7 +138,7 @@ headers: ${EMPTY}
 		t.Fatal(err)
 	}
 	want := sample{
-		Pos: Pos{2, 1}, Name: "xa: [b] # c\ny", On: true, Count: 12, Wait: 3 * time.Second, Size: 2048,
+		Name: "xa: [b] # c\ny", On: true, Count: 12, Wait: 3 * time.Second, Size: 2048,
 		Words: []string{"${N}", "${N}", "$N", "d", "12"}, Free: []any{"12", ""},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -154,8 +151,8 @@ headers: ${EMPTY}
 
 func TestWithoutEnvironmentNothingIsReplaced(t *testing.T) {
 	var got sample
-	if err := Decode("f.yaml", []byte("name: ${N}\n"), &got); err != nil || got.Name != "${N}" {
-		t.Errorf("Decode = %q, %v", got.Name, err)
+	if err := Read("f.yaml", []byte("name: ${N}\n"), nil, &got).Err(); err != nil || got.Name != "${N}" {
+		t.Errorf("Read = %q, %v", got.Name, err)
 	}
 }
 
@@ -198,9 +195,9 @@ func TestNearestIsASlipAndNoMore(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds that whatever the text, all faults have a place in it and one line each, and that
+// FuzzRead holds that whatever the text, all faults have a place in it and one line each, and that
 // reading it twice gives the same.
-func FuzzDecode(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		"name: a\nitems: [{name: b}]\n", "free: &a [*a]\n", "a: b: c\n", "- x\n", "---\n---\n", "? [a]\n: b\n", "words: any\n",
 		"free: {a: !!binary x, <<: y}\n", "name: \"${X}\"\n", "\ufefffree: |\n  a\n", "items:\n\t- x\n", "name: *x\n", "{a, b}\n", "%YAML 1.1\n---\na: 1\n",

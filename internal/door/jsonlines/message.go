@@ -3,12 +3,15 @@ package jsonlines
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/strict"
 )
 
 // The types of a message's body.
@@ -24,19 +27,7 @@ const (
 type message struct {
 	enveloped bool
 	src, dest jsontext.Value
-	body      body
-}
-
-// body holds each field as it was written: its type is judged where the field is used.
-type body struct {
-	Type               jsontext.Value `json:"type"`
-	MsgID              jsontext.Value `json:"msg_id"`
-	JWTPublicKey       jsontext.Value `json:"jwt_public_key"`
-	Method             jsontext.Value `json:"method"`
-	Host               jsontext.Value `json:"host"`
-	Path               jsontext.Value `json:"path"`
-	Headers            jsontext.Value `json:"headers"`
-	RequiredPermission jsontext.Value `json:"required_permission"`
+	body      strict.Object // the type of a field is judged where the field is used
 }
 
 // reply is a body that is written; its order is that of the fields.
@@ -59,28 +50,21 @@ type userContext struct {
 
 // read fills m from a value. The error is for the sender; m holds what was understood before it.
 func (m *message) read(value jsontext.Value) error {
-	if value.Kind() != '{' {
-		return errors.New("the message is not an object")
-	}
-	var top struct {
-		Src  jsontext.Value `json:"src"`
-		Dest jsontext.Value `json:"dest"`
-		Body jsontext.Value `json:"body"`
-		Type jsontext.Value `json:"type"`
-	}
-	if err := json.Unmarshal(value, &top); err != nil {
-		return fmt.Errorf("malformed JSON: %w", err)
+	top, err := strict.ParseObject(value)
+	if err != nil {
+		return fmt.Errorf("the message is %w", err)
 	}
 	// A bare body has a type; one that also has a field "body" is still a bare body.
-	if top.Type == nil && (top.Src != nil || top.Dest != nil || top.Body != nil) {
-		m.enveloped, m.src, m.dest = true, top.Src, top.Dest
-		value = top.Body
-		if value.Kind() != '{' {
-			return errors.New("body is missing or not an object")
-		}
+	if top["type"] != nil || top["src"] == nil && top["dest"] == nil && top["body"] == nil {
+		m.body = top
+		return nil
 	}
-	if err := json.Unmarshal(value, &m.body); err != nil {
-		return fmt.Errorf("malformed JSON: %w", err)
+	m.enveloped, m.src, m.dest = true, top["src"], top["dest"]
+	if top["body"] == nil {
+		return errors.New(`"body" is missing`)
+	}
+	if m.body, err = strict.ParseObject(top["body"]); err != nil {
+		return fmt.Errorf(`"body" is %w`, err)
 	}
 	return nil
 }
@@ -108,88 +92,57 @@ func (m *message) line(r reply) ([]byte, error) {
 
 // request returns what an api_request asks. A field of the wrong type is an error and never ignored: it
 // might have asked for more than what would be left.
-func (b *body) request() (*authz.Request, error) {
-	r := &authz.Request{Host: "localhost", NeedService: true}
+func request(body strict.Object) (*authz.Request, error) {
+	r := &authz.Request{NeedService: true}
 	var err error
-	if r.Method, err = text("method", b.Method); err != nil {
+	if r.Method, err = body.Required("method"); err != nil {
 		return nil, err
 	}
-	if r.Path, err = text("path", b.Path); err != nil {
+	if r.Path, err = body.Required("path"); err != nil {
 		return nil, err
 	}
 	r.Path, _, _ = strings.Cut(r.Path, "?")
-	if !isNone(b.Host) {
-		if r.Host, err = text("host", b.Host); err != nil {
-			return nil, err
-		}
+	if r.Host, err = optional(body, "host", "localhost"); err != nil {
+		return nil, err
 	}
-	if !isNone(b.RequiredPermission) {
-		list, err := text("required_permission", b.RequiredPermission)
-		if err != nil {
-			return nil, err
-		}
-		r.Require = authz.SplitPermissions(list)
+	permissions, err := optional(body, authz.RequiredPermission, "")
+	if err != nil {
+		return nil, err
 	}
-	if !isNone(b.Headers) {
-		if r.Headers, err = headers(b.Headers); err != nil {
-			return nil, err
-		}
-	}
-	return r, nil
+	r.Require = authz.SplitPermissions(permissions)
+	r.Headers, err = headers(body["headers"])
+	return r, err
 }
 
 // isNone reports whether a field is absent or null.
 func isNone(v jsontext.Value) bool { return v == nil || v.Kind() == 'n' }
 
-// text returns the string that a field holds.
-func text(field string, v jsontext.Value) (string, error) {
-	if v == nil {
-		return "", fmt.Errorf("%s is missing", field)
+// optional returns the string that a field holds, or what stands for none.
+func optional(body strict.Object, name, none string) (string, error) {
+	if isNone(body[name]) {
+		return none, nil
 	}
-	if v.Kind() != '"' {
-		return "", fmt.Errorf("%s is not a string", field)
-	}
-	s, err := jsontext.AppendUnquote(nil, v)
-	if err != nil {
-		return "", fmt.Errorf("%s is not a string: %w", field, err)
-	}
-	return string(s), nil
+	return body.Required(name)
 }
 
-// headers returns the header lines of an object in its order, a list being repeats. Names that differ only
-// in case are lines of their own, so the engine sees them as the repeats that they are.
+// headers returns the header lines of an object, ordered by name, a list being repeats. Names that differ
+// only in case are lines of their own, so the engine sees them as the repeats that they are.
 func headers(v jsontext.Value) ([]authz.Header, error) {
-	if v.Kind() != '{' {
-		return nil, errors.New("headers is not an object")
+	if isNone(v) {
+		return nil, nil
+	}
+	object, err := strict.ParseObject(v)
+	if err != nil {
+		return nil, fmt.Errorf(`"headers" is %w`, err)
 	}
 	var lines []authz.Header
-	d := jsontext.NewDecoder(strings.NewReader(string(v)))
-	if _, err := d.ReadToken(); err != nil { // {
-		return nil, fmt.Errorf("read headers: %w", err)
-	}
-	for d.PeekKind() != '}' {
-		token, err := d.ReadToken()
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		values, err := object.StringOrStrings(name)
 		if err != nil {
-			return nil, fmt.Errorf("read headers: %w", err)
+			return nil, fmt.Errorf(`"headers": %.64q is neither a string nor an array of strings`, name)
 		}
-		name := token.String()
-		value, err := d.ReadValue()
-		if err != nil {
-			return nil, fmt.Errorf("read headers: %w", err)
-		}
-		values := []jsontext.Value{value}
-		if value.Kind() == '[' {
-			values = nil
-			if err := json.Unmarshal(value, &values); err != nil {
-				return nil, fmt.Errorf("read headers: %w", err)
-			}
-		}
-		for _, v := range values {
-			s, err := text("a header's value", v)
-			if err != nil {
-				return nil, fmt.Errorf("%w or a list of strings", err)
-			}
-			lines = append(lines, authz.Header{Name: name, Value: s})
+		for _, value := range values {
+			lines = append(lines, authz.Header{Name: name, Value: value})
 		}
 	}
 	return lines, nil

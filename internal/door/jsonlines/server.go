@@ -19,19 +19,16 @@ import (
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/problem"
+	"github.com/passgate/passgate/internal/strict"
 )
-
-// NoKey is what [Options].Init is given for a jwt_public_key that cannot be a key: an empty JWK, in which
-// there is nothing that could verify a token.
-const NoKey = "{}"
 
 // Options are the parts of a [Server]. All are required.
 type Options struct {
 	// Decider judges until an init message brings a key.
 	Decider authz.Decider
 	// Init returns what judges with the key of an init message: the text of a JSON string, or a JSON object
-	// (a JWK or JWKS) as it was written. It is [NoKey] for an empty string and for any other type, so that
-	// none of these is taken as a shared secret.
+	// (a JWK or JWKS) as it was written. It is "" where there is no usable key, an empty string or another
+	// type, and then no token may be good.
 	Init func(jwtPublicKey string) authz.Decider
 	Log  *slog.Logger
 }
@@ -94,18 +91,18 @@ func (s *Server) answer(ctx context.Context, m *message, value jsontext.Value) (
 	if err := m.read(value); err != nil {
 		return failed(m, err)
 	}
-	kind, err := text("type", m.body.Type)
+	kind, err := m.body.Required("type")
 	if err != nil {
 		return failed(m, err)
 	}
 	switch kind {
 	case typeInit:
-		if !isNone(m.body.JWTPublicKey) {
-			s.rekey(m.body.JWTPublicKey)
+		if !isNone(m.body["jwt_public_key"]) {
+			s.rekey(m.body)
 		}
-		return reply{Type: typeInitOK, InReplyTo: m.body.MsgID}
+		return reply{Type: typeInitOK, InReplyTo: m.body["msg_id"]}
 	case typeAPIRequest:
-		request, err := m.body.request()
+		request, err := request(m.body)
 		if err != nil {
 			return failed(m, err)
 		}
@@ -115,7 +112,7 @@ func (s *Server) answer(ctx context.Context, m *message, value jsontext.Value) (
 }
 
 // rekey replaces what judges. Whatever comes of it, the former key is not used any more.
-func (s *Server) rekey(v jsontext.Value) {
+func (s *Server) rekey(body strict.Object) {
 	next := authz.Decider(unavailable{})
 	defer func() {
 		if p := recover(); p != nil {
@@ -123,14 +120,9 @@ func (s *Server) rekey(v jsontext.Value) {
 		}
 		s.decider = next
 	}()
-	key := NoKey
-	switch v.Kind() {
-	case '{':
+	key, _, _ := body.String("jwt_public_key") // "" of any other type
+	if v := body["jwt_public_key"]; v.Kind() == '{' {
 		key = string(v)
-	case '"':
-		if secret, err := text("jwt_public_key", v); err == nil && secret != "" {
-			key = secret
-		}
 	}
 	if d := s.init(key); d != nil {
 		next = d
@@ -149,7 +141,7 @@ func decided(m *message, d authz.Decision) reply {
 	if !d.Allowed() {
 		return refused(m, &d)
 	}
-	r := reply{Type: typeAPIResponse, InReplyTo: m.body.MsgID, Status: 200, Service: d.Rule.Service}
+	r := reply{Type: typeAPIResponse, InReplyTo: m.body["msg_id"], Status: 200, Service: d.Rule.Service}
 	if id := d.Identity; id != nil {
 		r.UserContext = &userContext{id.UserID, strings.Join(id.Roles, ","), id.Permissions}
 	}
@@ -159,10 +151,10 @@ func decided(m *message, d authz.Decision) reply {
 // refused returns the reply that tells a refusal.
 func refused(m *message, d *authz.Decision) reply {
 	p := problem.Of(d)
-	return reply{Type: typeAPIResponse, InReplyTo: m.body.MsgID, Status: p.Status, Error: p.Text}
+	return reply{Type: typeAPIResponse, InReplyTo: m.body["msg_id"], Status: p.Status, Error: p.Text}
 }
 
 // failed returns the reply to what is no message.
 func failed(m *message, err error) reply {
-	return reply{Type: typeError, InReplyTo: m.body.MsgID, Text: err.Error()}
+	return reply{Type: typeError, InReplyTo: m.body["msg_id"], Text: err.Error()}
 }

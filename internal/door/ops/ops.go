@@ -22,37 +22,17 @@ const (
 
 // Handler serves /livez, /readyz and /metrics to GET and HEAD, and nothing else.
 func Handler(r *Readiness, g prometheus.Gatherer) http.Handler {
-	return &handler{r, promhttp.HandlerFor(g, promhttp.HandlerOpts{
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", livez)
+	mux.HandleFunc("GET /readyz", r.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{
 		MaxRequestsInFlight: metricsAtOnce,
 		Timeout:             metricsTimeout,
-	})}
-}
-
-type handler struct {
-	readiness *Readiness
-	metrics   http.Handler
-}
-
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	var serve http.HandlerFunc
-	switch r.URL.Path {
-	case "/livez":
-		serve = livez
-	case "/readyz":
-		serve = h.readyz
-	case "/metrics":
-		serve = h.metrics.ServeHTTP
-	default:
-		http.NotFound(w, r)
-		return
-	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		w.Header().Set("Allow", "GET, HEAD")
-		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
-		return
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	serve(w, r)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // livez says that the process answers. It looks at nothing else, as the remedy for it is a restart.
@@ -60,14 +40,13 @@ func livez(w http.ResponseWriter, _ *http.Request) {
 	text(w, http.StatusOK, "ok\n")
 }
 
-func (h *handler) readyz(w http.ResponseWriter, r *http.Request) {
-	why := h.readiness.Unready()
+func (r *Readiness) readyz(w http.ResponseWriter, request *http.Request) {
 	status, body := http.StatusOK, "ok"
-	if why != "" {
+	if why := r.unready(); why != "" {
 		status, body = http.StatusServiceUnavailable, why
 	}
-	if r.URL.Query().Has("verbose") {
-		body = h.readiness.verbose()
+	if request.URL.Query().Has("verbose") {
+		body = r.verbose()
 	}
 	text(w, status, body+"\n")
 }
@@ -79,9 +58,9 @@ func text(w http.ResponseWriter, status int, body string) {
 	_, _ = io.WriteString(w, body) // the client may be gone
 }
 
-// DebugHandler serves the profiles of net/http/pprof under /debug/pprof/. They show the inside of the
+// debugHandler serves the profiles of net/http/pprof under /debug/pprof/. They show the inside of the
 // process, so it belongs on loopback.
-func DebugHandler() http.Handler {
+func debugHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -91,7 +70,7 @@ func DebugHandler() http.Handler {
 	return mux
 }
 
-// NewServer returns a server of [Handler], bounded in time and size.
+// NewServer returns a server of h, bounded in time and size.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -104,10 +83,10 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// NewDebugServer returns a server of [DebugHandler]. A profile takes as long as it was asked to, so writing
-// has no limit.
+// NewDebugServer returns a server of the profiles of net/http/pprof. One takes as long as it was asked to,
+// so writing has no limit.
 func NewDebugServer(log *slog.Logger) *http.Server {
-	s := NewServer(DebugHandler(), log)
+	s := NewServer(debugHandler(), log)
 	s.WriteTimeout = 0
 	return s
 }

@@ -53,8 +53,8 @@ func TestHandler(t *testing.T) {
 			"[-]shutdown failed: draining\n[+]configuration ok: passgate.yaml loaded at 2026-01-02T02:04:05Z\nreadyz check failed\n"},
 		{"verbose, before a configuration", "GET", "/readyz?verbose", new(Readiness), 503,
 			"[+]shutdown ok\n[-]configuration failed: no configuration is loaded\nreadyz check failed\n"},
-		{"other methods are refused", "POST", "/readyz", ready(), 405, "method not allowed\n"},
-		{"other methods are refused on metrics", "DELETE", "/metrics", ready(), 405, "method not allowed\n"},
+		{"other methods are refused", "POST", "/readyz", ready(), 405, "Method Not Allowed\n"},
+		{"other methods are refused on metrics", "DELETE", "/metrics", ready(), 405, "Method Not Allowed\n"},
 		{"other paths are not found", "GET", "/", ready(), 404, "404 page not found\n"},
 		{"a trailing slash is another path", "GET", "/livez/", ready(), 404, "404 page not found\n"},
 		{"profiles are not served here", "GET", "/debug/pprof/", ready(), 404, "404 page not found\n"},
@@ -68,6 +68,25 @@ func TestHandler(t *testing.T) {
 				t.Errorf("Allow = %q with status %d", allow, w.Code)
 			}
 		})
+	}
+}
+
+// A path that is not clean is sent to the clean one, which is always one of this server.
+func TestRedirectsStayHere(t *testing.T) {
+	h := Handler(ready(), prometheus.NewRegistry())
+	for target, want := range map[string]string{
+		"//livez":                      "/livez",
+		"/x/../readyz?verbose":         "/readyz?verbose",
+		"//other.example/x":            "/other.example/x",
+		"/x/..//other.example/..":      "/",
+		"/x//..//%5Cother.example":     "/%255Cother.example",
+		"/x/..//%2Fother.example":      "/%252Fother.example",
+		"http://other.example//readyz": "/readyz",
+	} {
+		w := get(h, "GET", target)
+		if got := w.Header().Get("Location"); w.Code != http.StatusTemporaryRedirect || got != want {
+			t.Errorf("%s answered %d to %q, want %q", target, w.Code, got, want)
+		}
 	}
 }
 

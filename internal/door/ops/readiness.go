@@ -31,8 +31,8 @@ func (r *Readiness) Drain() {
 	r.draining = true
 }
 
-// Unready returns why no request should be sent here, or "" if r is ready.
-func (r *Readiness) Unready() string {
+// unready returns why no request should be sent here, or "" if r is ready.
+func (r *Readiness) unready() string {
 	for _, c := range r.checks() {
 		if !c.ok {
 			return c.why

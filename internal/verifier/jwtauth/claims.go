@@ -42,7 +42,7 @@ func readClaims(o strict.Object, names *ClaimNames) (*claims, error) {
 			Permissions: append(r.list(names.Permissions), strings.Split(r.text(names.Scope), " ")...),
 		},
 	}
-	if names.Roles == DefaultClaimNames().Roles {
+	if names.Roles == "roles" {
 		c.principal.Roles = append(c.principal.Roles, r.oneOrMore("role")...)
 	}
 	r.nonEmpty("sub")

@@ -45,35 +45,39 @@ func setOf(t testing.TB, algorithms ...keyset.Algorithm) *keyset.Set {
 	return s
 }
 
+// standardNames are those that a configuration has unless it says otherwise.
+var standardNames = ClaimNames{
+	UserID: "sub", Roles: "roles", Permissions: "permissions", Scope: "scope", Email: "email",
+	Subscription: "subscription", Country: "country", Platform: "platform",
+}
+
 // testIssuers are an unprefixed issuer with a shared secret, and three with key pairs and prefixes.
 func testIssuers(t testing.TB) []Issuer {
+	otherNames := standardNames
+	otherNames.UserID, otherNames.Roles, otherNames.Permissions, otherNames.Scope = "uid", "groups", "perms", "scp"
 	return []Issuer{{
 		Name: "accounts", Issuer: accountsISS, Algorithms: []keyset.Algorithm{keyset.HS256},
-		Keys: setOf(t, keyset.HS256), ClockSkew: time.Minute,
+		Keys: setOf(t, keyset.HS256), ClockSkew: time.Minute, Claims: standardNames,
 	}, {
 		Name: "partner", Issuer: partnerISS, Algorithms: []keyset.Algorithm{keyset.RS256, keyset.ES256},
 		Keys: setOf(t, keyset.RS256, keyset.ES256), ClockSkew: time.Minute, Audiences: []string{"api", "web"}, UserPrefix: "partner:",
+		Claims: standardNames,
 	}, {
 		// It has a key for RS256 too, which its list of algorithms leaves out.
 		Name: "devices", Issuer: devicesISS, Algorithms: []keyset.Algorithm{keyset.EdDSA},
-		Keys: setOf(t, keyset.EdDSA, keyset.RS256), Leeway: 30 * time.Second, UserPrefix: "device:",
+		Keys: setOf(t, keyset.EdDSA, keyset.RS256), Leeway: 30 * time.Second, UserPrefix: "device:", Claims: standardNames,
 	}, {
 		Name: "roles", Issuer: rolesISS, Algorithms: []keyset.Algorithm{keyset.HS256},
-		Keys: setOf(t, keyset.HS256), UserPrefix: "roles:",
-		Claims: ClaimNames{UserID: "uid", Roles: "groups", Permissions: "perms", Scope: "scp"},
+		Keys: setOf(t, keyset.HS256), UserPrefix: "roles:", Claims: otherNames,
 	}}
 }
 
 func newVerifier(t testing.TB) *Verifier {
 	t.Helper()
-	v, err := New(Options{Issuers: testIssuers(t), Directory: &authz.Directory{
+	return New(Options{Issuers: testIssuers(t), Directory: &authz.Directory{
 		Roles:    map[string][]string{"admin": {"read", "write", "delete"}},
 		Prefixes: []string{"partner:", "device:", "roles:"},
 	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }
 
 func verify(t testing.TB, v *Verifier, token string) (*authz.Identity, error) {

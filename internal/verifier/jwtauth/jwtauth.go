@@ -35,17 +35,9 @@ type Issuer struct {
 	Claims     ClaimNames
 }
 
-// ClaimNames says which claim holds what. An empty name stands for its default.
+// ClaimNames says which claim holds what. None is empty.
 type ClaimNames struct {
 	UserID, Roles, Permissions, Scope, Email, Subscription, Country, Platform string
-}
-
-// DefaultClaimNames returns the names that empty ones stand for.
-func DefaultClaimNames() ClaimNames {
-	return ClaimNames{
-		UserID: "sub", Roles: "roles", Permissions: "permissions", Scope: "scope", Email: "email",
-		Subscription: "subscription", Country: "country", Platform: "platform",
-	}
 }
 
 // Options are the parts of a [Verifier].
@@ -69,8 +61,9 @@ type Verifier struct {
 
 var _ authz.Verifier = (*Verifier)(nil)
 
-// New returns a verifier of these parts. Names and iss values of issuers must be unique.
-func New(o Options) (*Verifier, error) {
+// New returns a verifier of these parts. Names and iss values of issuers must be unique. It panics if a part
+// is bad, which is a fault of the program: those of a configuration were judged with it.
+func New(o Options) *Verifier {
 	v := &Verifier{issuers: make(map[string]*Issuer), directory: o.Directory, maxBytes: o.MaxBytes}
 	if v.directory == nil {
 		v.directory = new(authz.Directory)
@@ -81,20 +74,19 @@ func New(o Options) (*Verifier, error) {
 	names := make(map[string]bool)
 	for _, i := range o.Issuers {
 		if err := i.judge(); err != nil {
-			return nil, fmt.Errorf("issuer %q: %w", i.Name, err)
+			panic(fmt.Sprintf("jwtauth: issuer %q: %v", i.Name, err))
 		}
 		if names[i.Name] {
-			return nil, fmt.Errorf("issuer %q: the name is taken", i.Name)
+			panic(fmt.Sprintf("jwtauth: issuer %q: the name is taken", i.Name))
 		}
 		if other := v.issuers[i.Issuer]; other != nil {
-			return nil, fmt.Errorf("issuer %q: the issuer %q is that of %q already", i.Name, i.Issuer, other.Name)
+			panic(fmt.Sprintf("jwtauth: issuer %q: the issuer %q is that of %q already", i.Name, i.Issuer, other.Name))
 		}
 		i.Algorithms, i.Audiences = slices.Clone(i.Algorithms), slices.Clone(i.Audiences)
-		i.Claims.fill()
 		names[i.Name] = true
 		v.issuers[i.Issuer] = &i
 	}
-	return v, nil
+	return v
 }
 
 // judge refuses an issuer that could accept more than was meant, or fail on every token.
@@ -111,25 +103,16 @@ func (i *Issuer) judge() error {
 	case i.ClockSkew < 0 || i.ClockSkew > maxTolerance:
 		return fmt.Errorf("the clock skew is %s: 0 s to %s are accepted", i.ClockSkew, maxTolerance)
 	}
+	c := &i.Claims
+	if slices.Contains([]string{c.UserID, c.Roles, c.Permissions, c.Scope, c.Email, c.Subscription, c.Country, c.Platform}, "") {
+		return errors.New("it does not name every claim")
+	}
 	for _, a := range i.Algorithms {
 		if _, err := keyset.ParseAlgorithm(string(a)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// fill puts the default in the place of each empty name.
-func (n *ClaimNames) fill() {
-	d := DefaultClaimNames()
-	for name, standard := range map[*string]string{
-		&n.UserID: d.UserID, &n.Roles: d.Roles, &n.Permissions: d.Permissions, &n.Scope: d.Scope,
-		&n.Email: d.Email, &n.Subscription: d.Subscription, &n.Country: d.Country, &n.Platform: d.Platform,
-	} {
-		if *name == "" {
-			*name = standard
-		}
-	}
 }
 
 // Verify implements [authz.Verifier] for credentials of the kind [authz.KindJWT].
@@ -143,28 +126,9 @@ func (v *Verifier) Verify(ctx context.Context, c authz.Credential, now time.Time
 	}
 	i := v.issuers[t.issuer]
 	if i == nil {
-		return nil, fmt.Errorf("%w: iss is %.64q, which is no configured issuer", authz.ErrCredentialInvalid, t.issuer)
+		return nil, fmt.Errorf("%w: iss is %.64q, which is no issuer here", authz.ErrCredentialInvalid, t.issuer)
 	}
 	return v.verify(ctx, i, t, now)
-}
-
-// VerifyIssuer returns what the issuer of this configured name says of a token, as Verify would if there
-// were no other.
-func (v *Verifier) VerifyIssuer(ctx context.Context, name, token string, now time.Time) (*authz.Identity, error) {
-	t, err := v.parse(token)
-	if err != nil {
-		return nil, err
-	}
-	for _, i := range v.issuers {
-		if i.Name != name {
-			continue
-		}
-		if i.Issuer != t.issuer {
-			return nil, fmt.Errorf("%w: iss is %.64q, not %q", authz.ErrCredentialInvalid, t.issuer, i.Issuer)
-		}
-		return v.verify(ctx, i, t, now)
-	}
-	return nil, fmt.Errorf("no issuer is named %q", name)
 }
 
 // verify judges a parsed token whose iss is i's: algorithm, key and signature, then the types of the claims,

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// listenGRPC listens on host:port or unix:///path. A socket file that a killed process has left behind is
+// replaced; one that is in use is not.
+func listenGRPC(address string) (net.Listener, error) {
+	path, isUnix := strings.CutPrefix(address, "unix://")
+	if !isUnix {
+		return net.Listen("tcp", address)
+	}
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
+		c, err := net.DialTimeout("unix", path, time.Second)
+		if err == nil {
+			c.Close()
+		}
+		// Any other failure than this one, a full queue say, comes from a socket in use.
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("listen on %s: another process listens there", address)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	// Envoy runs as another user, of the same group.
+	if err := os.Chmod(path, 0o660); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// serveHTTP serves until ctx ends, and then gives requests in flight a grace period.
+func serveHTTP(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration) error {
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	timeout, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	// Serve returns while Shutdown still waits for requests.
+	if err := server.Shutdown(timeout); err != nil {
+		return server.Close()
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/passgate/passgate/internal/audit"
+	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/logsink"
+)
+
+// logBytes is how much of the log is held while its reader is slow.
+const logBytes = 4 << 20
+
+// newLog returns a logger of JSON lines to standard error that never blocks. closeLog writes out what is
+// held, for a second at most.
+func (p *program) newLog(cfg *config.Config) (log *slog.Logger, sink *logsink.Writer, closeLog func()) {
+	sink = logsink.New(p.stderr, logBytes)
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		panic(fmt.Sprintf("the configuration was accepted with the log level %q", cfg.Log.Level))
+	}
+	log = slog.New(slog.NewJSONHandler(sink, &slog.HandlerOptions{Level: level}))
+	return log, sink, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = sink.Close(ctx) // what could not be written cannot be told either
+	}
+}
+
+func newRecorder(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) *audit.Recorder {
+	return audit.New(audit.Options{Log: log, Decisions: audit.Decisions(cfg.Log.Decisions), Registerer: registry})
+}
