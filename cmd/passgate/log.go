@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +21,8 @@ const logBytes = 4 << 20
 // newLog returns a logger of JSON lines to standard error that never blocks. closeLog writes out what is
 // held, for a second at most.
 func (p *program) newLog(cfg *config.Config) (log *slog.Logger, sink *logsink.Writer, closeLog func()) {
+	// Losing the reader of the log must not end the process, as Go has SIGPIPE do for standard error.
+	signal.Ignore(syscall.SIGPIPE)
 	sink = logsink.New(p.stderr, logBytes)
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {

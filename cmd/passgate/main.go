@@ -19,13 +19,21 @@ import (
 )
 
 func main() {
-	// A log or an output that nobody reads any more is an error of a write, and not the end of the process.
-	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
 	// The first signal asks for an orderly end; after it, a second one ends the process as usual.
 	context.AfterFunc(ctx, stop)
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, now: time.Now}
 	os.Exit(p.run(ctx, os.Args[1:]))
+}
+
+// endSignals are those that ask for an orderly end. A hang-up is one, lest a closed terminal leave the demo's
+// Envoy behind, unless nohup has said that it is none.
+func endSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // program is what a command may touch of the world.

@@ -60,10 +60,11 @@ func withKeyFile(env yamlstrict.Lookup) (yamlstrict.Lookup, error) {
 	if secret, _ := env(keyVariable); secret != "" {
 		return env, nil
 	}
-	key, err := readFile(KeyFile, maxKeyFile)
-	if errors.Is(err, fs.ErrNotExist) {
+	// A link to nowhere is a broken key, and not the absence of one.
+	if _, err := os.Lstat(KeyFile); errors.Is(err, fs.ErrNotExist) {
 		return env, nil
 	}
+	key, err := readFile(KeyFile, maxKeyFile)
 	key = withoutFinalNewline(key)
 	// What would be a fault of the variable is said here, where it can name the file.
 	wrong := ""

@@ -172,3 +172,13 @@ func TestGatewayHasOneRouteAndNoKey(t *testing.T) {
 		t.Errorf("Algorithms = %v", c.Issuers[0].Algorithms)
 	}
 }
+
+func TestDefaultRefusesAKeyFileThatLinksNowhere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Symlink("nowhere", KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Default(noEnv); err == nil || !strings.Contains(err.Error(), "passgate.key: cannot read the key") {
+		t.Errorf("Default = %v, want a fault of the key file", err)
+	}
+}

@@ -15,27 +15,34 @@ import (
 const pemBegin = "-----BEGIN "
 
 // LooksPublic reports whether material looks like a public key: PEM, a JWK or a JWKS, however broken or
-// wrapped, or the DER of a key, as it is or in base64. What does must never be taken as an HMAC secret: the
-// secret would be known to all who know the public key.
+// wrapped, or the DER of a key or certificate, as it is or in base64. What does must never be taken as an
+// HMAC secret: the secret would be known to all who know the public key.
 func LooksPublic(material []byte) bool {
 	return bytes.Contains(material, []byte(pemBegin)) || looksJSON(material) ||
 		bytes.Contains(material, []byte(`"kty"`)) || bytes.Contains(material, []byte(`\"kty\"`)) || looksDER(material)
 }
 
 func looksDER(material []byte) bool {
-	if _, err := x509.ParsePKIXPublicKey(material); err == nil {
+	if isDER(material) {
 		return true
 	}
-	// Padding and line breaks are as the tool that wrote it likes.
-	text := strings.TrimRight(strings.Join(strings.Fields(string(material)), ""), "=")
+	// Quotes, padding and line breaks are as the tool that wrote it likes.
+	text := strings.Trim(strings.Join(strings.Fields(string(material)), ""), `"'`)
+	text = strings.TrimRight(text, "=")
 	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		if der, err := encoding.DecodeString(text); err == nil {
-			if _, err := x509.ParsePKIXPublicKey(der); err == nil {
-				return true
-			}
+		if der, err := encoding.DecodeString(text); err == nil && isDER(der) {
+			return true
 		}
 	}
 	return false
+}
+
+// isDER reports whether data is a public key or a certificate.
+func isDER(data []byte) bool {
+	_, spki := x509.ParsePKIXPublicKey(data)
+	_, pkcs1 := x509.ParsePKCS1PublicKey(data)
+	_, certificate := x509.ParseCertificate(data)
+	return spki == nil || pkcs1 == nil || certificate == nil
 }
 
 // looksJSON reports whether material is a JSON object, or begins like one and has a name of a JWK or JWKS.

@@ -342,12 +342,18 @@ func TestLooksPublic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, material().ed.Public(), material().ed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, text := range []string{
 		pem, "  \n" + pem, "key: " + pem, pem[:40], strings.ReplaceAll(pem, "\n", `\n`),
 		"-----BEGIN CERTIFICATE-----", string(with("RSA")), string(with("RSA"))[:60], "\n\t" + string(with("oct")),
 		"\uFEFF" + string(with("RSA")), `{"keys":[]}`, `{"keys": [`, `{'x', "kty": "RSA"}`, `{}`,
 		"[" + string(with("RSA")) + "]", strconv.Quote(string(with("RSA"))), "\u00a0" + string(with("RSA")),
-		string(der), base64.StdEncoding.EncodeToString(der), base64.RawURLEncoding.EncodeToString(der),
+		string(x509.MarshalPKCS1PublicKey(&material().rsa.PublicKey)), base64.StdEncoding.EncodeToString(certificate), string(certificate),
+		`"` + base64.StdEncoding.EncodeToString(der) + `"`, string(der), base64.StdEncoding.EncodeToString(der), base64.RawURLEncoding.EncodeToString(der),
 		base64.StdEncoding.EncodeToString(der)[:20] + "\n" + base64.StdEncoding.EncodeToString(der)[20:] + "\n",
 	} {
 		if !LooksPublic([]byte(text)) {
