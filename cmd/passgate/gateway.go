@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
@@ -44,7 +45,7 @@ func (c *gatewayCommand) Run(ctx context.Context, p *program) error {
 // engineWithKey returns an engine in which the key of an init message is the first issuer's only one. A key
 // that cannot be read leaves that issuer without any, so that it takes no token.
 func engineWithKey(cfg *config.Config, material string, now func() time.Time) *authz.Engine {
-	issuers := append([]config.Issuer(nil), cfg.Issuers...)
+	issuers := slices.Clone(cfg.Issuers)
 	if len(issuers) == 0 {
 		issuers = config.Gateway().Issuers
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -110,8 +111,6 @@ func withDefaults(claims map[string]any, issuers []config.Issuer, now time.Time)
 	if len(issuers) > 0 {
 		all["iss"] = issuers[0].Issuer
 	}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	return all
 }

@@ -88,7 +88,7 @@ func (e *Engine) decide(ctx context.Context, r *Request) Decision {
 	if reason != ReasonGranted {
 		return d.refuse(reason, why)
 	}
-	if reason, why = permitted(r, d.Required, d.Identity); reason != ReasonGranted {
+	if reason, why = permitted(r, d.Required, d.Held()); reason != ReasonGranted {
 		return d.refuse(reason, why)
 	}
 	if r.NeedService && rule.Service == "" {
@@ -167,15 +167,10 @@ func verifyReason(err error) Reason {
 	return ReasonUnavailable
 }
 
-// permitted compares what is required with what the principal holds; without a principal that is nothing.
-// The reason is ReasonGranted if all is held.
-func permitted(r *Request, required []string, id *Identity) (Reason, string) {
+// permitted compares what is required with what is held. The reason is ReasonGranted if all is.
+func permitted(r *Request, required, held []string) (Reason, string) {
 	if len(required) == 0 {
 		return ReasonGranted, ""
-	}
-	var held []string
-	if id != nil {
-		held = id.Permissions
 	}
 	missing := slices.IndexFunc(required, func(p string) bool { return !slices.Contains(held, p) })
 	if r.Trace != nil {

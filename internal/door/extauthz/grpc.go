@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -35,10 +34,9 @@ const (
 
 // GRPC is the gRPC server of this door: Check, health and, if asked for, reflection.
 type GRPC struct {
-	server   *grpc.Server
-	health   *health.Server
-	stopping chan struct{} // closed by Stop
-	stop     sync.Once
+	server     *grpc.Server
+	health     *health.Server
+	endStreams context.CancelFunc
 }
 
 // GRPCOptions make a [GRPC].
@@ -60,13 +58,13 @@ func NewGRPC(o GRPCOptions) *GRPC {
 		o.Log.ErrorContext(ctx, "a gRPC handler panicked", "panic", fmt.Sprint(p))
 		return status.Error(codes.Internal, "internal error")
 	})
-	stopping := make(chan struct{})
+	streams, endStreams := context.WithCancel(context.Background())
 	g := &GRPC{
-		stopping: stopping,
-		health:   health.NewServer(),
+		endStreams: endStreams,
+		health:     health.NewServer(),
 		server: grpc.NewServer(
 			grpc.ChainUnaryInterceptor(metrics.UnaryServerInterceptor(), recovery.UnaryServerInterceptor(recovered)),
-			grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), endAt(stopping), recovery.StreamServerInterceptor(recovered)),
+			grpc.ChainStreamInterceptor(metrics.StreamServerInterceptor(), endWith(streams), recovery.StreamServerInterceptor(recovered)),
 			grpc.ForceServerCodecV2(newCodec()),
 			grpc.MaxRecvMsgSize(maxMessageBytes),
 			grpc.MaxHeaderListSize(maxHeaderListBytes),
@@ -103,7 +101,7 @@ func (g *GRPC) Drain() { g.health.Shutdown() }
 // Stop closes the listener, tells clients to go elsewhere and waits for calls in flight, at most until
 // ctx ends; then it cuts them off. Streams, of health watches and reflection, end at once.
 func (g *GRPC) Stop(ctx context.Context) {
-	g.stop.Do(func() { close(g.stopping) })
+	g.endStreams()
 	done := make(chan struct{})
 	go func() {
 		g.server.GracefulStop()
@@ -117,16 +115,16 @@ func (g *GRPC) Stop(ctx context.Context) {
 	}
 }
 
-// endAt ends streams when stopping is closed: they last as long as their client likes, and would hold an
-// orderly stop for all of its time.
-func endAt(stopping <-chan struct{}) grpc.StreamServerInterceptor {
+// endWith ends streams with a context: they last as long as their client likes, and would hold an orderly
+// stop for all of its time.
+func endWith(streams context.Context) grpc.StreamServerInterceptor {
 	return func(service any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		ended := make(chan error, 1)
 		go func() { ended <- handler(service, stream) }()
 		select {
 		case err := <-ended:
 			return err
-		case <-stopping:
+		case <-streams.Done():
 			return status.Error(codes.Unavailable, "the server is going away")
 		}
 	}

@@ -20,7 +20,8 @@ const (
 	metricsAtOnce  = 4 // gathering costs what decisions need
 )
 
-// Handler serves /livez, /readyz and /metrics to GET and HEAD, and nothing else.
+// Handler serves /livez, /readyz and /metrics to GET and HEAD. A path that is not clean is redirected to the
+// clean one.
 func Handler(r *Readiness, g prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", livez)
