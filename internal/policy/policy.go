@@ -6,6 +6,7 @@
 package policy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -25,6 +26,7 @@ type Route struct {
 	Service     string // may hold {name} of the path; empty: none
 	Permissions []string
 	Sources     []string // whose credentials are taken; empty: any source's
+	When        string   // in the language of Options.Compile; empty: no condition
 
 	StripCredentials bool
 }
@@ -35,6 +37,10 @@ type Options struct {
 	Routes  []Route
 	Default authz.Access // where no route matches
 
+	// Compile makes the condition of a route, whose path has these parameters. It is required where a route has
+	// a When.
+	Compile func(when string, parameters []string) (Condition, error)
+
 	AllowSemicolon   bool // take ; in a path as an ordinary character
 	AllowDoubleSlash bool // take an empty segment as an ordinary one
 }
@@ -44,15 +50,20 @@ type RouteError struct {
 	Route int    // index in Options.Routes
 	Field string // path within the route, as in the configuration: path, or hosts[1]
 	Text  string // what is wrong and what to write instead
+	Err   error  // that of Options.Compile; nil for other faults
 }
 
 func (e *RouteError) Error() string {
 	return fmt.Sprintf("routes[%d].%s: %s", e.Route, e.Field, e.Text)
 }
 
+func (e *RouteError) Unwrap() error { return e.Err }
+
 // Policy is a compiled set of routes. It is immutable and safe for concurrent use.
 type Policy struct {
 	routes   []route
+	anyHost  *table            // of the routes that take every host
+	hosts    map[string]*table // of those that name theirs
 	fallback authz.Access
 	paths    pathRules
 }
@@ -61,6 +72,7 @@ type route struct {
 	Route
 	path    template
 	service braces.Text
+	when    Condition // nil: none
 }
 
 var _ authz.Policy = (*Policy)(nil)
@@ -72,7 +84,7 @@ func New(o Options) (*Policy, error) {
 	names := map[string]int{}
 	for i, r := range o.Routes {
 		fault := func(field, format string, args ...any) {
-			faults = append(faults, &RouteError{i, field, fmt.Sprintf(format, args...)})
+			faults = append(faults, &RouteError{Route: i, Field: field, Text: fmt.Sprintf(format, args...)})
 		}
 		if r.Name == "" {
 			r.Name = fmt.Sprintf("routes[%d]", i)
@@ -81,12 +93,41 @@ func New(o Options) (*Policy, error) {
 			fault("name", "routes[%d] is called %q already; give each route a name of its own", earlier, r.Name)
 		}
 		names[r.Name] = i
-		p.routes = append(p.routes, compile(r, p.paths, fault))
+		compiled := compile(r, p.paths, fault)
+		if r.When != "" {
+			var err error
+			if compiled.when, err = o.Compile(r.When, compiled.path.names()); err != nil {
+				faults = append(faults, &RouteError{Route: i, Field: "when", Text: err.Error(), Err: err})
+			}
+		}
+		p.routes = append(p.routes, compiled)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	p.index()
 	return p, nil
+}
+
+// index makes the tables.
+func (p *Policy) index() {
+	var anyHost []int
+	byHost := map[string][]int{}
+	for i, r := range p.routes {
+		if len(r.Hosts) == 0 {
+			anyHost = append(anyHost, i)
+		}
+		for j, host := range r.Hosts {
+			if !slices.Contains(r.Hosts[:j], host) {
+				byHost[host] = append(byHost[host], i)
+			}
+		}
+	}
+	p.anyHost = newTable(p.routes, anyHost)
+	p.hosts = make(map[string]*table, len(byHost))
+	for host, places := range byHost {
+		p.hosts[host] = newTable(p.routes, places)
+	}
 }
 
 // compile checks one route and parses its templates; fault takes what is wrong.
@@ -143,39 +184,32 @@ func (p *Policy) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
 		r.Trace.Add("path", "ok", "/"+strings.Join(path, "/"))
 		r.Trace.Add("host", "ok", host)
 	}
-	for i := range p.routes {
-		route := &p.routes[i]
-		mismatch := route.mismatch(r.Method, host, path)
-		if mismatch == "" {
-			r.Trace.Add("route", "matched", route.Name)
-			return route.rule(path), authz.ReasonGranted, ""
-		}
-		if r.Trace != nil {
-			r.Trace.Add("route", "no match", route.Name+": "+mismatch)
-		}
-	}
+	i := p.first(r.Method, host, path)
 	if r.Trace != nil {
-		r.Trace.Add("route", "default", "no route matches: default_access is "+p.fallback.String())
+		p.explain(r.Trace, i, r.Method, host, path)
 	}
-	return authz.Rule{Access: p.fallback}, authz.ReasonGranted, ""
+	if i == len(p.routes) {
+		return authz.Rule{Access: p.fallback}, authz.ReasonGranted, ""
+	}
+	return p.routes[i].rule(r, host, path), authz.ReasonGranted, ""
 }
 
-// mismatch returns the word for what keeps the route from matching, or "" if it matches.
-func (r *route) mismatch(method, host string, path []string) string {
-	switch {
-	case !r.path.match(path):
-		return "path"
-	case len(r.Methods) > 0 && !slices.Contains(r.Methods, method) &&
-		!(method == "HEAD" && slices.Contains(r.Methods, "GET")): // RFC 9110 §9.3.2: HEAD is GET without the content
-		return "method"
-	case len(r.Hosts) > 0 && !slices.Contains(r.Hosts, host):
-		return "host"
-	}
-	return ""
+// first returns the place of the first route that matches, or the number of routes if none does.
+func (p *Policy) first(method, host string, path []string) int {
+	none := len(p.routes)
+	return min(p.anyHost.first(method, path, none), p.hosts[host].first(method, path, none))
 }
 
-func (r *route) rule(path []string) authz.Rule {
-	return authz.Rule{
+// methods returns the methods that the route takes, none if it takes any.
+func (r *route) methods() []string {
+	if slices.Contains(r.Methods, "GET") && !slices.Contains(r.Methods, "HEAD") {
+		return append(slices.Clip(r.Methods), "HEAD") // RFC 9110 §9.3.2: HEAD is GET without the content
+	}
+	return r.Methods
+}
+
+func (r *route) rule(in *authz.Request, host string, path []string) authz.Rule {
+	rule := authz.Rule{
 		Route:            r.Name,
 		Service:          r.service.Fill(func(name string) string { return path[r.path.index(name)] }),
 		Access:           r.Access,
@@ -183,6 +217,15 @@ func (r *route) rule(path []string) authz.Rule {
 		Sources:          r.Sources,
 		StripCredentials: r.StripCredentials,
 	}
+	if r.when != nil {
+		rule.When = func(ctx context.Context, p *authz.Principal) (bool, string, error) {
+			return r.when.Holds(ctx, &Input{
+				Method: in.Method, Host: host, Path: "/" + strings.Join(path, "/"),
+				Headers: in.Headers, Context: in.Context, Parameters: r.path.parameters(path), Principal: p, Explain: in.Trace != nil,
+			})
+		}
+	}
+	return rule
 }
 
 // isMethod reports whether s is a method's token (RFC 9110 §9.1, §5.6.2).

@@ -8,7 +8,7 @@ import (
 	"github.com/passgate/passgate/internal/authz"
 )
 
-func mustNew(t *testing.T, o Options) *Policy {
+func mustNew(t testing.TB, o Options) *Policy {
 	t.Helper()
 	p, err := New(o)
 	if err != nil {

@@ -19,6 +19,9 @@ type template struct {
 // segment is a literal, or any one non-empty segment if it has a name.
 type segment struct{ literal, name string }
 
+// maxSegments bounds a template: each segment costs room in the tables of all routes.
+const maxSegments = 64
+
 var paramName = regexp.MustCompile(`^\{([A-Za-z_][A-Za-z0-9_]*)\}$`)
 
 func parseTemplate(text string, rules pathRules) (template, error) {
@@ -32,6 +35,9 @@ func parseTemplate(text string, rules pathRules) (template, error) {
 	parts, why := rules.parse(strings.ReplaceAll(text, " ", "%20"))
 	if why != "" {
 		return template{}, fmt.Errorf("%q can match no request: %s", text, why)
+	}
+	if len(parts) > maxSegments {
+		return template{}, fmt.Errorf("it has %d segments: %d at most are read; end it in ** for more", len(parts), maxSegments)
 	}
 	var t template
 	for i, part := range parts {
@@ -51,6 +57,28 @@ func parseTemplate(text string, rules pathRules) (template, error) {
 		}
 	}
 	return t, nil
+}
+
+// names returns the names of the parameters, in order.
+func (t template) names() []string {
+	var names []string
+	for _, s := range t.segments {
+		if s.name != "" {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+// parameters returns the parameters with the segments that a matching path has for them.
+func (t template) parameters(path []string) []Parameter {
+	var all []Parameter
+	for i, s := range t.segments {
+		if s.name != "" {
+			all = append(all, Parameter{s.name, path[i]})
+		}
+	}
+	return all
 }
 
 // index returns the place of a parameter, or -1.
