@@ -133,7 +133,7 @@ func (d *Door) log(ctx context.Context, r *authz.Request, decision *authz.Decisi
 		principal = decision.Identity.Principal
 	}
 	path, _, _ := strings.Cut(r.Path, "?") // a door cuts the query, which may hold a secret; this makes sure
-	attrs := [...]slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 18),
 		slog.String("request_id", decision.RequestID),
 		slog.String("door", d.name),
 		slog.String("decision", outcome),
@@ -148,13 +148,22 @@ func (d *Door) log(ctx context.Context, r *authz.Request, decision *authz.Decisi
 		slog.String("issuer", principal.Issuer),
 		slog.String("user_id", principal.UserID),
 		slog.Int64("duration_us", took.Microseconds()),
-		slog.String("cause", cut(decision.Cause, maxCause)),
+	)
+	if !decision.Allowed() {
+		// Why a request was refused, and what explain needs to repeat it.
+		attrs = append(attrs, slog.String("cause", cut(decision.Cause, maxCause)))
+		attrs = appendList(attrs, "roles", principal.Roles)
+		attrs = appendList(attrs, "permissions", principal.Permissions)
+		attrs = appendList(attrs, "context_requires", r.Require)
 	}
-	wanted := attrs[:]
-	if decision.Allowed() {
-		wanted = attrs[:len(attrs)-1] // an allow has no cause
+	d.recorder.log.LogAttrs(ctx, level, "decision", attrs...)
+}
+
+func appendList(attrs []slog.Attr, name string, list []string) []slog.Attr {
+	if len(list) == 0 {
+		return attrs
 	}
-	d.recorder.log.LogAttrs(ctx, level, "decision", wanted...)
+	return append(attrs, slog.Any(name, list))
 }
 
 // wants reports whether the setting asks for a decision's line.

@@ -39,7 +39,7 @@ func (verifier) Verify(_ context.Context, c authz.Credential, _ time.Time) (*aut
 	if c.Value != "good" {
 		return nil, errors.New("the key set is down")
 	}
-	return &authz.Identity{Principal: authz.Principal{Source: "accounts", Issuer: "https://auth.example.com", UserID: "user123", Permissions: []string{"read"}}}, nil
+	return &authz.Identity{Principal: authz.Principal{Source: "accounts", Issuer: "https://auth.example.com", UserID: "user123", Roles: []string{"member"}, Permissions: []string{"read"}}}, nil
 }
 
 type stamper struct{}
@@ -102,12 +102,17 @@ func TestLine(t *testing.T) {
 		{"denied after the principal was proven", request("/delete", "good"), map[string]any{
 			"level": "INFO", "decision": "deny", "status": 403.0, "code": "insufficient_permissions", "path": "/delete",
 			"route": "users", "service": "users-service", "source": "accounts", "issuer": "https://auth.example.com", "user_id": "user123",
-			"cause": `permission "delete" is missing`,
+			"cause": `permission "delete" is missing`, "roles": []any{"member"}, "permissions": []any{"read"},
 		}},
 		{"could not be judged", request("/users", "secret-token"), map[string]any{
 			"level": "ERROR", "decision": "deny", "status": 503.0, "code": "unavailable", "path": "/users",
 			"route": "users", "service": "users-service", "source": "", "issuer": "", "user_id": "",
 			"cause": "the key set is down",
+		}},
+		{"denied for what the context requires", &authz.Request{Method: "GET", Host: "api.example.com", Path: "/public", Require: []string{"write"}}, map[string]any{
+			"level": "INFO", "decision": "deny", "status": 401.0, "code": "missing_credentials", "path": "/public",
+			"route": "users", "service": "users-service", "source": "", "issuer": "", "user_id": "",
+			"cause": "no Authorization header", "context_requires": []any{"write"},
 		}},
 		{"the query is never there", request("/public?token=secret-token", ""), map[string]any{
 			"level": "INFO", "decision": "deny", "status": 401.0, "code": "missing_credentials", "path": "/public",

@@ -30,6 +30,8 @@ type Request struct {
 
 	// Require are permissions asked for by trusted context, in addition to those of the route.
 	Require []string
+	// Context is the trusted context itself, for conditions. Nothing that a client sends is in it.
+	Context map[string]string
 	// NeedService says that the door has to name a service: an allowed request whose route has none is
 	// ReasonNoService.
 	NeedService bool
@@ -82,6 +84,7 @@ type Principal struct {
 	Platform     string
 	Roles        []string
 	Permissions  []string // its own and those of its roles, in order, without repeats
+	Claims       []byte   // what its source says of it, verified, as a JSON object; nil where it says no more
 }
 
 // Identity is a verified principal. It is immutable: caches hand one out to many requests.
@@ -121,6 +124,10 @@ type Rule struct {
 	Permissions      []string // all of them are required
 	Sources          []string // whose credentials are taken; empty: any source's
 	StripCredentials bool     // the credential does not reach the upstream
+
+	// When is asked last, with the principal or nil; nil: there is no further condition. An error refuses as
+	// false does. What was compared, and the error's text, go to the log.
+	When func(ctx context.Context, p *Principal) (ok bool, compared string, err error)
 }
 
 // Policy finds the rule of a request. A reason other than ReasonGranted refuses the request before any

@@ -29,6 +29,7 @@ func (k Kind) String() string {
 type Credential struct {
 	Kind  Kind
 	Value string
+	Trace *Trace // takes the steps of the verification; nil when nobody asks
 }
 
 // findCredential returns the credential among the headers of a request. The reason is ReasonGranted if
@@ -53,12 +54,12 @@ func findCredential(headers []Header) (Credential, Reason, string) {
 	var c Credential
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		c = Credential{KindOpaque, rest}
+		c = Credential{Kind: KindOpaque, Value: rest}
 		if strings.Count(rest, ".") == 2 {
 			c.Kind = KindJWT
 		}
 	case strings.EqualFold(scheme, "ApiKey"):
-		c = Credential{KindAPIKey, rest}
+		c = Credential{Kind: KindAPIKey, Value: rest}
 	default:
 		return Credential{}, ReasonCredentialInvalid, "the Authorization scheme is neither Bearer nor ApiKey"
 	}

@@ -59,7 +59,7 @@ func (e *Engine) Decide(ctx context.Context, r *Request) (d Decision) {
 	return d
 }
 
-// decide judges in the order of the contract: path and route, then the credential, then permissions.
+// decide judges in the order of the contract: path and route, the credential, permissions, the condition.
 // Every return but the last refuses.
 func (e *Engine) decide(ctx context.Context, r *Request) Decision {
 	if err := ctx.Err(); err != nil {
@@ -91,6 +91,9 @@ func (e *Engine) decide(ctx context.Context, r *Request) Decision {
 	if reason, why = permitted(r, d.Required, d.Held()); reason != ReasonGranted {
 		return d.refuse(reason, why)
 	}
+	if reason, why = e.holds(ctx, r, &d); reason != ReasonGranted {
+		return d.refuse(reason, why)
+	}
 	if r.NeedService && rule.Service == "" {
 		r.Trace.Add("service", "refused", "the route names none")
 		return d.refuse(ReasonNoService, "the route names no service")
@@ -120,6 +123,7 @@ func (e *Engine) authenticate(ctx context.Context, r *Request, rule Rule, needed
 		r.Trace.Add("credential", "refused", why)
 		return nil, reason, why
 	}
+	credential.Trace = r.Trace
 	identity, err := e.verify(ctx, rule.Sources, credential)
 	if err != nil {
 		r.Trace.Add("credential", "refused", err.Error())
@@ -185,6 +189,34 @@ func permitted(r *Request, required, held []string) (Reason, string) {
 	}
 	return ReasonGranted, ""
 }
+
+// holds asks the condition of the route, if it has one. The reason is ReasonGranted if it is true.
+func (e *Engine) holds(ctx context.Context, r *Request, d *Decision) (Reason, string) {
+	if d.Rule.When == nil {
+		return ReasonGranted, ""
+	}
+	var principal *Principal
+	if d.Identity != nil {
+		principal = &d.Identity.Principal
+	}
+	ok, compared, err := d.Rule.When(ctx, principal)
+	switch {
+	case err != nil:
+		r.Trace.Add("when", "refused", err.Error())
+		return ReasonForbidden, CauseWhenFails + err.Error()
+	case !ok:
+		r.Trace.Add("when", "false", compared)
+		return ReasonForbidden, CauseWhenFalse + compared
+	}
+	r.Trace.Add("when", "true", compared)
+	return ReasonGranted, ""
+}
+
+// How the [Decision.Cause] begins where the condition of the route refused.
+const (
+	CauseWhenFalse = "when is false: "
+	CauseWhenFails = "when cannot be evaluated: "
+)
 
 // grant turns d into an allow. It is the one place that does.
 func (e *Engine) grant(r *Request, d Decision) Decision {

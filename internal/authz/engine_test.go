@@ -193,6 +193,31 @@ func TestDecide(t *testing.T) {
 			change: func(p *parts, _ *authz.Request) {
 				p.verify = func(context.Context, authz.Credential) (*authz.Identity, error) { panic("verifier") }
 			}},
+		{name: "condition holds", headers: []authz.Header{good}, want: authz.ReasonGranted, change: when(true, nil)},
+		{name: "condition is false", headers: []authz.Header{good}, want: authz.ReasonForbidden, change: when(false, nil)},
+		{name: "condition cannot be evaluated", headers: []authz.Header{good}, want: authz.ReasonForbidden, change: when(false, errors.New("no such key"))},
+		{name: "condition holds, with an error", headers: []authz.Header{good}, want: authz.ReasonForbidden, change: when(true, errors.New("no such key"))},
+		{name: "condition panics", headers: []authz.Header{good}, want: authz.ReasonUnavailable,
+			change: func(p *parts, _ *authz.Request) {
+				p.rule.When = func(context.Context, *authz.Principal) (bool, string, error) { panic("when") }
+			}},
+		{name: "condition of a public route is false", want: authz.ReasonForbidden,
+			change: func(p *parts, r *authz.Request) {
+				access(authz.AccessPublic)(p, r)
+				when(false, nil)(p, r)
+			}},
+		{name: "condition is not asked without the credential", want: authz.ReasonCredentialMissing, change: when(false, nil)},
+		{name: "condition is not asked without the permission", headers: []authz.Header{good}, want: authz.ReasonPermissionMissing,
+			change: func(p *parts, r *authz.Request) {
+				p.rule.Permissions = []string{"delete"}
+				when(false, nil)(p, r)
+			}},
+		{name: "condition is asked before the service", headers: []authz.Header{good}, want: authz.ReasonForbidden,
+			change: func(p *parts, r *authz.Request) {
+				p.rule.Service, r.NeedService = "", true
+				when(false, nil)(p, r)
+			}},
+
 		{name: "stamper panics", headers: []authz.Header{good}, want: authz.ReasonUnavailable,
 			change: func(p *parts, _ *authz.Request) {
 				p.stamp = func(*authz.Identity) (*authz.Stamp, error) { panic("stamp") }
@@ -219,6 +244,12 @@ func access(a authz.Access) func(*parts, *authz.Request) {
 	return func(p *parts, _ *authz.Request) { p.rule.Access, p.rule.Permissions = a, nil }
 }
 
+func when(ok bool, err error) func(*parts, *authz.Request) {
+	return func(p *parts, _ *authz.Request) {
+		p.rule.When = func(context.Context, *authz.Principal) (bool, string, error) { return ok, "what was compared", err }
+	}
+}
+
 // check holds what is true of every decision, whatever its reason.
 func check(t *testing.T, d *authz.Decision, want authz.Reason) {
 	t.Helper()
@@ -236,6 +267,61 @@ func check(t *testing.T, d *authz.Decision, want authz.Reason) {
 	}
 	if d.RequestID == "" {
 		t.Error("no request id")
+	}
+}
+
+func TestConditionIsAskedAboutThePrincipal(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		access  authz.Access
+		headers []authz.Header
+		want    string // user id, "none" without a principal
+	}{
+		{"authenticated", authz.AccessAuthenticated, []authz.Header{authorization("Bearer a.good.token")}, "ann"},
+		{"optional without a credential", authz.AccessOptional, nil, "none"},
+		{"public", authz.AccessPublic, []authz.Header{authorization("Bearer a.good.token")}, "none"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, got := working(), "never asked"
+			p.rule = authz.Rule{Access: tt.access, When: func(_ context.Context, principal *authz.Principal) (bool, string, error) {
+				got = "none"
+				if principal != nil {
+					got = principal.UserID
+				}
+				return true, "", nil
+			}}
+			d := p.engine().Decide(t.Context(), request(tt.headers...))
+			check(t, &d, authz.ReasonGranted)
+			if got != tt.want {
+				t.Errorf("asked about %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCauseAndTraceOfACondition(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		ok    bool
+		err   error
+		cause string
+		step  authz.Step
+	}{
+		{"holds", true, nil, "", authz.Step{Name: "when", Result: "true", Detail: "what was compared"}},
+		{"false", false, nil, "when is false: what was compared", authz.Step{Name: "when", Result: "false", Detail: "what was compared"}},
+		{"error", false, errors.New("no such key: x"), "when cannot be evaluated: no such key: x", authz.Step{Name: "when", Result: "refused", Detail: "no such key: x"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, r := working(), request(authorization("Bearer a.good.token"))
+			when(tt.ok, tt.err)(p, r)
+			r.Trace = &authz.Trace{}
+			if d := p.engine().Decide(t.Context(), r); d.Cause != tt.cause {
+				t.Errorf("cause %q, want %q", d.Cause, tt.cause)
+			}
+			if !slices.Contains(r.Trace.Steps, tt.step) {
+				t.Errorf("no step %+v in %+v", tt.step, r.Trace.Steps)
+			}
+		})
 	}
 }
 

@@ -23,6 +23,7 @@ func requestFrom(in *authv3.CheckRequest) *authz.Request {
 		Host:    http.GetHost(),
 		Headers: make([]authz.Header, 0, len(http.GetHeaders())+len(lines)),
 		Require: authz.SplitPermissions(attributes.GetContextExtensions()[authz.RequiredPermission]),
+		Context: attributes.GetContextExtensions(),
 	}
 	r.Path, _, _ = strings.Cut(http.GetPath(), "?")
 	path := pathWitness{path: http.GetPath()}

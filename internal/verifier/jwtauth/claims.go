@@ -77,6 +77,23 @@ func (c *claims) judge(i *Issuer, now int64) error {
 	return fmt.Errorf("%w: aud names none of the configured audiences", authz.ErrCredentialInvalid)
 }
 
+// describe returns what judge compares, for a trace.
+func (c *claims) describe(i *Issuer, now int64) string {
+	text := fmt.Sprintf("now %d: exp %d (leeway %s)", now, c.expires, i.Leeway)
+	for _, t := range []struct {
+		name  string
+		value int64
+	}{{"nbf", c.notBefore}, {"iat", c.issuedAt}} {
+		if t.value != 0 {
+			text += fmt.Sprintf(", %s %d (clock skew %s)", t.name, t.value, i.ClockSkew)
+		}
+	}
+	if len(i.Audiences) == 0 {
+		return text + fmt.Sprintf("; aud %.64q, any is taken", c.audience)
+	}
+	return text + fmt.Sprintf("; aud %.64q, one of %q is asked for", c.audience, i.Audiences)
+}
+
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
 
 // reader reads the members of an object and keeps the first error.

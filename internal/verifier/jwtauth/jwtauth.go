@@ -124,16 +124,20 @@ func (v *Verifier) Verify(ctx context.Context, c authz.Credential, now time.Time
 	if err != nil {
 		return nil, err
 	}
+	if c.Trace != nil {
+		c.Trace.Add("token", "read", t.String())
+	}
 	i := v.issuers[t.issuer]
 	if i == nil {
 		return nil, fmt.Errorf("%w: iss is %.64q, which is no issuer here", authz.ErrCredentialInvalid, t.issuer)
 	}
-	return v.verify(ctx, i, t, now)
+	c.Trace.Add("issuer", "found", i.Name)
+	return v.verify(ctx, i, t, now, c.Trace)
 }
 
 // verify judges a parsed token whose iss is i's: algorithm, key and signature, then the types of the claims,
 // then what they say.
-func (v *Verifier) verify(ctx context.Context, i *Issuer, t *token, now time.Time) (*authz.Identity, error) {
+func (v *Verifier) verify(ctx context.Context, i *Issuer, t *token, now time.Time, trace *authz.Trace) (*authz.Identity, error) {
 	if !slices.Contains(i.Algorithms, t.algorithm) {
 		return nil, fmt.Errorf("%w: alg %.64q is not among the algorithms of %s", authz.ErrCredentialInvalid, t.algorithm, i.Name)
 	}
@@ -151,13 +155,19 @@ func (v *Verifier) verify(ctx context.Context, i *Issuer, t *token, now time.Tim
 	if err := key.Verify(t.signed, t.signature); err != nil {
 		return nil, fmt.Errorf("%w: issuer %s: %s: %w", authz.ErrCredentialInvalid, i.Name, key, err)
 	}
+	if trace != nil {
+		trace.Add("signature", "good", "by "+key.String())
+	}
 	c, err := readClaims(t.claims, &i.Claims)
 	if err != nil {
 		return nil, fmt.Errorf("%w: issuer %s: %w", authz.ErrCredentialInvalid, i.Name, err)
 	}
+	if trace != nil {
+		trace.Add("claims", "read", c.describe(i, now.Unix()))
+	}
 	if err := c.judge(i, now.Unix()); err != nil {
 		return nil, fmt.Errorf("%w (issuer %s)", err, i.Name)
 	}
-	c.principal.Source, c.principal.Issuer = i.Name, i.Issuer
+	c.principal.Source, c.principal.Issuer, c.principal.Claims = i.Name, i.Issuer, t.payload
 	return v.directory.Identify(c.principal, i.UserPrefix)
 }

@@ -17,6 +17,7 @@ type token struct {
 	keyID     string
 	hasKeyID  bool
 	issuer    string
+	payload   []byte // the claims as they were written
 	claims    strict.Object
 }
 
@@ -54,7 +55,16 @@ func parse(compact string) (*token, error) {
 }
 
 func newToken(compact string, parts [3][]byte) *token {
-	return &token{signed: compact[:strings.LastIndexByte(compact, '.')], signature: parts[2]}
+	return &token{signed: compact[:strings.LastIndexByte(compact, '.')], payload: parts[1], signature: parts[2]}
+}
+
+// String returns what selects the issuer and the key, as the token says it.
+func (t *token) String() string {
+	kid := "no kid"
+	if t.hasKeyID {
+		kid = fmt.Sprintf("kid %.64q", t.keyID)
+	}
+	return fmt.Sprintf("iss %.64q, alg %.64q, %s", t.issuer, t.algorithm, kid)
 }
 
 // decode returns header, claims and signature of a token as bytes.

@@ -1,0 +1,219 @@
+package condition
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/policy"
+)
+
+func input() *policy.Input {
+	return &policy.Input{
+		Method: "GET", Host: "api.example.com", Path: "/api/orders/ann/7",
+		Headers: []authz.Header{
+			{Name: "X-Tenant", Value: "blue"}, {Name: "x-tag", Value: "a"}, {Name: "X-Tag", Value: "b"},
+			{Name: "Authorization", Value: "Bearer not-shown"}, {Name: "Cookie", Value: "not-shown"}, {Name: "Proxy-Authorization", Value: "not-shown"},
+		},
+		Context:    map[string]string{"tier": "gold"},
+		Parameters: []policy.Parameter{{Name: "user", Value: "ann"}, {Name: "id", Value: "7"}},
+		Principal: &authz.Principal{
+			UserID: "ann", Issuer: "https://auth.example.com", Roles: []string{"member"}, Permissions: []string{"read"},
+			Claims: []byte(`{"sub":"ann","level":3,"big":9007199254740993,"half":0.5,"huge":1e300,"active":true,"nothing":null,"org":{"ids":[1,2]},"tags":["x"]}`),
+		},
+	}
+}
+
+func mustCompile(t testing.TB, text string) policy.Condition {
+	t.Helper()
+	c, err := Compile(text, []string{"user", "id"})
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return c
+}
+
+func TestHolds(t *testing.T) {
+	tests := []struct {
+		when string
+		want bool
+	}{
+		{`path.user == principal.user_id || 'admin' in principal.roles`, true},
+		{`path.user == "bob"`, false},
+		{`path.id == '7' && path.user.startsWith('an')`, true},
+		{`request.method == 'GET' && request.host == 'api.example.com' && request.path == '/api/orders/ann/7'`, true},
+		{`request.headers['x-tenant'] == 'blue'`, true},
+		{`request.headers['x-tag'] == 'a,b'`, true},
+		{`'X-Tenant' in request.headers`, false},
+		{`'authorization' in request.headers || 'cookie' in request.headers || 'proxy-authorization' in request.headers`, false},
+		{`principal.issuer == 'https://auth.example.com' && 'read' in principal.permissions`, true},
+		{`principal.claims.level >= 3 && principal.claims.level < 3.5`, true},
+		{`principal.claims.big == 9007199254740993`, true},
+		{`principal.claims.big == 9007199254740992`, false},
+		{`principal.claims.half == 0.5 && principal.claims.huge > 1e299`, true},
+		{`principal.claims.active == true && principal.claims.nothing == null`, true},
+		{`principal.claims.org.ids.exists(i, i == 2) && principal.claims.tags == ['x']`, true},
+		{`has(principal.claims.missing)`, false},
+		{`context.tier == 'gold'`, true},
+		{`request.path.matches('^/api/[a-z]+/')`, true},
+		{`size(principal.roles) == 1 && principal.roles.all(r, r != 'admin')`, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.when, func(t *testing.T) {
+			got, _, err := mustCompile(t, tt.when).Holds(t.Context(), input())
+			if err != nil || got != tt.want {
+				t.Errorf("got %t, %v; want %t", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestWithoutAPrincipalItsFieldsAreEmpty(t *testing.T) {
+	in := input()
+	in.Principal, in.Context = nil, nil
+	for _, when := range []string{
+		`principal.user_id == '' && principal.issuer == ''`,
+		`size(principal.roles) == 0 && size(principal.permissions) == 0`,
+		`size(principal.claims) == 0 && size(context) == 0`,
+	} {
+		if ok, _, err := mustCompile(t, when).Holds(t.Context(), in); !ok || err != nil {
+			t.Errorf("%s: %t, %v", when, ok, err)
+		}
+	}
+}
+
+func TestWhatCannotBeEvaluatedIsAnError(t *testing.T) {
+	for when, want := range map[string]string{
+		`request.headers['x-missing'] == 'a'`:                     "no such key: x-missing",
+		`context.missing == 'a'`:                                  "no such key: missing",
+		`principal.claims.missing == 1`:                           "no such key: missing",
+		`principal.claims.level + principal.claims.half > 1.0`:    "no such overload",
+		`principal.claims.level.startsWith('3')`:                  "no such overload",
+		`int(path.user) > 0`:                                      "",
+		`1 / (size(principal.roles) - 1) > 0`:                     "division by zero",
+		`request.path.matches(request.headers['x-tenant'] + '(')`: "missing closing )",
+	} {
+		t.Run(when, func(t *testing.T) {
+			ok, _, err := mustCompile(t, when).Holds(t.Context(), input())
+			if ok || err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %t, %v; want an error with %q", ok, err, want)
+			}
+		})
+	}
+}
+
+// What would take long ends at a bound, whatever a token holds.
+func TestCostIsBounded(t *testing.T) {
+	in := input()
+	in.Principal.Roles = slices.Repeat([]string{"a-role-of-some-length"}, 1000)
+	if ok, _, err := mustCompile(t, `principal.roles.exists(r, r == 'admin') || true`).Holds(t.Context(), in); !ok || err != nil {
+		t.Errorf("searching a thousand roles: %t, %v", ok, err)
+	}
+	for _, when := range []string{
+		`principal.roles.exists(a, principal.roles.exists(b, a == b + 'x'))`,
+		`principal.roles.all(a, principal.roles.all(b, principal.roles.all(c, a == c)))`,
+		`principal.roles.map(r, request.path.matches('(a+)+$')).size() > 0 && principal.roles.map(a, principal.roles.map(b, a + b)).size() > 0`,
+	} {
+		ok, _, err := mustCompile(t, when).Holds(t.Context(), in)
+		if ok || err == nil || !strings.Contains(err.Error(), "cost limit exceeded") {
+			t.Errorf("%s: %t, %v; want the cost limit", when, ok, err)
+		}
+	}
+}
+
+func TestEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	in := input()
+	in.Principal.Roles = make([]string, 1000)
+	if ok, _, err := mustCompile(t, `principal.roles.all(r, r == '')`).Holds(ctx, in); ok || err == nil {
+		t.Errorf("got %t, %v after the context ended", ok, err)
+	}
+}
+
+func TestCompileRefuses(t *testing.T) {
+	tests := []struct {
+		name, when   string
+		line, column int
+		text         string // part of the message
+	}{
+		{"syntax", `path.user ==`, 1, 13, "something is missing here"},
+		{"a word too much", `path.user == 'a' path.id`, 1, 18, "'path' is not expected here"},
+		{"a character of no meaning", `path.user == 'a' ; true`, 1, 18, "';' is not expected here"},
+		{"a quote without its end", `path.user == 'a`, 1, 14, "is not expected here"},
+		{"on the second line", "path.user == 'a' &&\n  path.usr == 'b'", 2, 3, "no such parameter; it has user, id"},
+		{"unknown field of the request", `request.query == ''`, 1, 1, "request has no such field; it has method, host, path and headers"},
+		{"unknown field of the principal", `'a' in principal.groups`, 1, 8, "it has user_id, roles, permissions, issuer and claims"},
+		{"unknown name", `user == 'a'`, 1, 1, `"user" is not known here; there are request, path, principal and context`},
+		{"unknown function", `request.path.beginsWith('/')`, 1, 24, `"beginsWith"`},
+		{"types that do not go together", `path.user == 7`, 1, 11, "== cannot be applied to (string, int)"},
+		{"not a bool", `path.user`, 1, 1, "is of type string, not bool"},
+		{"of any type", `principal.claims.active`, 1, 1, "is of type dyn, not bool; compare it"},
+		{"regular expression", `path.user.matches('(')`, 1, 19, "invalid matches argument"},
+		{"too long", `'` + strings.Repeat("a", maxCharacters) + `' == ''`, 1, 1, "size"},
+		{"too deep", strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200), 1, 1, "recursion"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Compile(tt.when, []string{"user", "id"})
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("compiled: %v", err)
+			}
+			if e.Line != tt.line || e.Column != tt.column || !strings.Contains(e.Text, tt.text) || strings.Contains(e.Text, "\n") {
+				t.Errorf("%d:%d: %s; want %d:%d: …%s…", e.Line, e.Column, e.Text, tt.line, tt.column, tt.text)
+			}
+		})
+	}
+	if _, err := Compile(`path.a == 'b'`, nil); err == nil || !strings.Contains(err.Error(), "has no parameters") {
+		t.Errorf("a parameter of a path without any: %v", err)
+	}
+}
+
+func TestWhatIsComparedIsToldWithoutSecrets(t *testing.T) {
+	in := input()
+	in.Explain = true
+	when := `path.user == principal.user_id && 'member' in principal.roles && request.headers['x-tenant'] != principal.claims.sub && context.tier != ''`
+	ok, compared, err := mustCompile(t, when).Holds(t.Context(), in)
+	if !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	want := `context has ["tier"], path.user is "ann", principal.claims has ["active" "big" "half" "huge" "level" "nothing" "org" "sub" "tags"], ` +
+		`principal.roles is ["member"], principal.user_id is "ann", request.headers has ["x-tag" "x-tenant"]`
+	if compared != want {
+		t.Errorf("got  %s\nwant %s", compared, want)
+	}
+	in.Explain = false
+	if _, compared, _ := mustCompile(t, when).Holds(t.Context(), in); compared != "" {
+		t.Errorf("told although it holds and nobody asked: %s", compared)
+	}
+	if _, compared, _ := mustCompile(t, `path.user == 'bob'`).Holds(t.Context(), in); compared != `path.user is "ann"` {
+		t.Errorf("of a condition that does not hold: %s", compared)
+	}
+}
+
+func BenchmarkHolds(b *testing.B) {
+	c := mustCompile(b, `path.user == principal.user_id || 'admin' in principal.roles`)
+	in := input()
+	b.ReportAllocs()
+	for b.Loop() {
+		if ok, _, err := c.Holds(b.Context(), in); !ok || err != nil {
+			b.Fatal(ok, err)
+		}
+	}
+}
+
+// BenchmarkCostLimit times the longest evaluation that the bound lets through.
+func BenchmarkCostLimit(b *testing.B) {
+	c := mustCompile(b, `principal.roles.exists(a, principal.roles.exists(b, a == b + 'x'))`)
+	in := input()
+	in.Principal.Roles = make([]string, 1000)
+	for b.Loop() {
+		if _, _, err := c.Holds(b.Context(), in); err == nil {
+			b.Fatal("it ended within the bound")
+		}
+	}
+}
