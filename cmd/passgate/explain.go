@@ -12,13 +12,15 @@ import (
 
 type explainCommand struct {
 	configFlag
-	Method  string   `default:"GET" help:"Request method."`
-	Path    string   `required:"" help:"Request path; a query is cut off."`
-	Host    string   `default:"localhost" help:"Request host."`
-	Header  []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Request header; may be repeated."`
-	Token   string   `help:"Sent as Authorization: Bearer TOKEN; - reads it from standard input, where no process list shows it."`
-	Require string   `placeholder:"PERMISSION,..." help:"Permissions that Envoy's route asks for (required_permission in context_extensions)."`
-	JSON    bool     `name:"json" help:"Print the explanation as JSON."`
+	Method  string            `default:"GET" help:"Request method."`
+	Path    string            `help:"Request path; a query is cut off."`
+	Host    string            `default:"localhost" help:"Request host."`
+	Header  []string          `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"Request header; may be repeated."`
+	Token   string            `help:"Sent as Authorization: Bearer TOKEN; - reads it from standard input, where no process list shows it."`
+	Require string            `placeholder:"PERMISSION,..." help:"Permissions that Envoy's route asks for (required_permission in context_extensions)."`
+	Context map[string]string `placeholder:"NAME=VALUE" mapsep:"none" help:"What else Envoy's route says in context_extensions, for when; may be repeated."`
+	Log     string            `placeholder:"FILE" help:"In place of a request: explain the denials whose lines of passgate's log are in FILE, - for standard input."`
+	JSON    bool              `name:"json" help:"Print the explanation as JSON."`
 }
 
 // explanation is the answer of explain --json.
@@ -31,23 +33,48 @@ type explanation struct {
 	Route     string       `json:"route"`
 	Service   string       `json:"service,omitempty"`
 	RequestID string       `json:"request_id"`
+	Principal *principal   `json:"principal,omitempty"` // who was proven
+	Required  []string     `json:"required,omitempty"`  // permissions
 	Steps     []authz.Step `json:"steps"`
 	Set       []string     `json:"set,omitempty"`    // headers that the upstream gets, as NAME: VALUE
 	Remove    []string     `json:"remove,omitempty"` // client headers that it does not get
 }
 
+// principal is who was proven, as explain --json tells it.
+type principal struct {
+	Source      string   `json:"source"`
+	Issuer      string   `json:"issuer"`
+	UserID      string   `json:"user_id"`
+	Roles       []string `json:"roles"`
+	Permissions []string `json:"permissions"`
+}
+
 func (c *explainCommand) Run(ctx context.Context, p *program) error {
+	switch {
+	case c.Path == "" && c.Log == "":
+		return usagef("--path: is missing; write the path of the request, or --log for lines of the log")
+	case c.Log != "" && (c.Path != "" || c.Token != "" || len(c.Header) > 0):
+		return usagef("--log: stands in place of a request; take out --path, --token and -H")
+	}
 	cfg, err := c.loadOrDefault(p)
 	if err != nil {
 		return err
 	}
-	engine := newEngine(cfg, cfg.Issuers, p.now)
+	if c.Log != "" {
+		return c.explainLog(ctx, p, cfg)
+	}
 	r, err := c.request(p)
 	if err != nil {
 		return err
 	}
-	d := engine.Decide(ctx, r)
-	e := explain(&d, r.Trace)
+	d := newEngine(cfg, cfg.Issuers, p.now).Decide(ctx, r)
+	return c.print(p, &d, r.Trace)
+}
+
+// print explains a decision. Its error is errNo for a denial.
+func (c *explainCommand) print(p *program, d *authz.Decision, trace *authz.Trace) error {
+	e := explain(d, trace)
+	var err error
 	if c.JSON {
 		err = printJSON(p.stdout, e)
 	} else {
@@ -65,7 +92,8 @@ func (c *explainCommand) Run(ctx context.Context, p *program) error {
 }
 
 func (c *explainCommand) request(p *program) (*authz.Request, error) {
-	r := &authz.Request{Method: c.Method, Host: c.Host, Require: authz.SplitPermissions(c.Require), Trace: &authz.Trace{}}
+	r := &authz.Request{Method: c.Method, Host: c.Host, Require: authz.SplitPermissions(c.Require), Context: c.Context, Trace: &authz.Trace{}}
+	r.Require = append(r.Require, authz.SplitPermissions(c.Context[authz.RequiredPermission])...)
 	r.Path, _, _ = strings.Cut(c.Path, "?")
 	for i, line := range c.Header {
 		name, value, ok := strings.Cut(line, ":")
@@ -86,7 +114,10 @@ func (c *explainCommand) request(p *program) (*authz.Request, error) {
 func explain(d *authz.Decision, trace *authz.Trace) explanation {
 	e := explanation{
 		Decision: "deny", Status: problem.Status(d), Code: problem.Code(d), Cause: d.Cause,
-		Route: d.Rule.Route, Service: d.Rule.Service, RequestID: d.RequestID, Steps: trace.Steps, Remove: d.Remove,
+		Route: d.Rule.Route, Service: d.Rule.Service, RequestID: d.RequestID, Required: d.Required, Steps: trace.Steps, Remove: d.Remove,
+	}
+	if id := d.Identity; id != nil {
+		e.Principal = &principal{id.Source, id.Issuer, id.UserID, id.Roles, id.Permissions}
 	}
 	if !d.Allowed() {
 		e.Error = problem.Of(d).Text

@@ -58,7 +58,7 @@ func TestMistakesInACommandLineAreOneLine(t *testing.T) {
 		{"unknown flag", "serve --nope", "passgate: unknown flag --nope; see passgate serve --help"},
 		{"unknown flag of a subcommand", "token mint --nope", "see passgate token mint --help"},
 		{"group without its command", "token", `expected one of "mint", "inspect"; see passgate token --help`},
-		{"missing flag", "explain", "missing flags: --path="},
+		{"no request", "explain", "--path: is missing"},
 		{"flag without its value", "explain --path", "--path: expected string value"},
 		{"missing argument", "passport decode", `expected "<value>"`},
 		{"one argument too many", "version 2", "unexpected argument 2"},

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/problem"
+)
+
+// loggedDecision is a line of passgate's log about a denial. It has who was proven, but no credential and no
+// header: what came of those is taken from the line, and all else is decided anew.
+type loggedDecision struct {
+	Time      time.Time `json:"time"`
+	Message   string    `json:"msg"`
+	RequestID string    `json:"request_id"`
+	Decision  string    `json:"decision"`
+	Status    int       `json:"status"`
+	Code      string    `json:"code"`
+	Cause     string    `json:"cause"`
+	Method    string    `json:"method"`
+	Host      string    `json:"host"`
+	Path      string    `json:"path"`
+	Requires  []string  `json:"context_requires"`
+	principal
+}
+
+// maxLogLine is the longest line of a log that is read, in bytes.
+const maxLogLine = 1 << 20
+
+// explainLog explains each denial whose line is in the log.
+func (c *explainCommand) explainLog(ctx context.Context, p *program, cfg *config.Config) error {
+	in := p.stdin
+	if c.Log != "-" {
+		f, err := os.Open(c.Log)
+		if err != nil {
+			return usagef("--log: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	denials, err := readDenials(in)
+	if err != nil {
+		return err
+	}
+	for i, line := range denials {
+		if i > 0 && !c.JSON {
+			fmt.Fprintln(p.stdout)
+		}
+		r := line.request()
+		d := line.engine(cfg, p.now).Decide(ctx, r)
+		if problem.Code(&d) != line.Code {
+			r.Trace.Add("log", "differs", "the configuration has changed since, or the line does not hold what the answer hung on")
+		}
+		if err = c.print(p, &d, r.Trace); err != nil && !errors.Is(err, errNo) {
+			return err
+		}
+	}
+	return err // of the last
+}
+
+// readDenials returns the denials among the lines of a log.
+func readDenials(in io.Reader) ([]*loggedDecision, error) {
+	var denials []*loggedDecision
+	allowed := 0
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLogLine)
+	for lines.Scan() {
+		_, text, _ := strings.Cut(lines.Text(), "{") // what a collector has put before the line is not read
+		d := &loggedDecision{}
+		switch err := json.Unmarshal([]byte("{"+text), d); {
+		case err != nil || d.Message != "decision":
+		case d.Decision == "allow":
+			allowed++
+		default:
+			denials = append(denials, d)
+		}
+	}
+	switch {
+	case lines.Err() != nil:
+		return nil, usagef("--log: %w", lines.Err())
+	case len(denials) == 0 && allowed > 0:
+		return nil, usagef("--log: the request was allowed; only denials are logged with what it takes to repeat them")
+	case len(denials) == 0:
+		return nil, usagef("--log: there is no line of a decision; grep passgate's log for the request_id that the client was shown")
+	}
+	return denials, nil
+}
+
+// request returns the request of the line, with a credential where one was looked at.
+func (l *loggedDecision) request() *authz.Request {
+	r := &authz.Request{Method: l.Method, Host: l.Host, Path: l.Path, Require: l.Requires, Trace: &authz.Trace{}}
+	r.Headers = append(r.Headers, authz.Header{Name: "X-Request-ID", Value: l.RequestID})
+	r.Trace.Add("log", "read", fmt.Sprintf("%s: %d %s, %s", l.Time.Format(time.RFC3339), l.Status, l.Code, l.Cause))
+	credential := authz.Header{Name: "Authorization", Value: "Bearer that.was.logged"}
+	switch l.Code {
+	case refusalCode(authz.ReasonCredentialMissing):
+	case refusalCode(authz.ReasonCredentialsMultiple):
+		r.Headers = append(r.Headers, credential, credential)
+	default:
+		r.Headers = append(r.Headers, credential)
+	}
+	return r
+}
+
+// engine returns the engine of a configuration in which the line stands for what it does not hold: the
+// credential, and what the condition looked at.
+func (l *loggedDecision) engine(cfg *config.Config, now func() time.Time) *authz.Engine {
+	return authz.New(authz.Options{
+		Policy:    loggedPolicy{cfg.Policy, l},
+		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: l},
+		Stamper:   cfg.Stamper,
+		Now:       now,
+		NewID:     func() string { return l.RequestID },
+	})
+}
+
+// refusalCode returns the code of a refusal for a reason.
+func refusalCode(r authz.Reason) string { return problem.Code(&authz.Decision{Reason: r}) }
+
+// Verify implements [authz.Verifier] with what the line says of the credential.
+func (l *loggedDecision) Verify(context.Context, authz.Credential, time.Time) (*authz.Identity, error) {
+	switch {
+	case l.UserID != "":
+		return &authz.Identity{Principal: authz.Principal{
+			Source: l.Source, Issuer: l.Issuer, UserID: l.UserID, Roles: l.Roles, Permissions: l.Permissions,
+		}}, nil
+	case l.Code == refusalCode(authz.ReasonCredentialExpired):
+		return nil, &authz.ExpiredError{Source: l.Source, Detail: l.Cause}
+	case l.Code == refusalCode(authz.ReasonCredentialInvalid):
+		return nil, fmt.Errorf("%w, as logged: %s", authz.ErrCredentialInvalid, l.Cause)
+	}
+	return nil, errors.New("as logged: " + l.Cause)
+}
+
+// loggedPolicy is the policy of a configuration, with conditions that answer as they did.
+type loggedPolicy struct {
+	authz.Policy
+	line *loggedDecision
+}
+
+// Match implements [authz.Policy].
+func (p loggedPolicy) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
+	rule, reason, why := p.Policy.Match(r)
+	if rule.When != nil {
+		rule.When = p.line.when
+	}
+	return rule, reason, why
+}
+
+// when is the condition of the line's route: it looked at headers and claims, which are not logged.
+func (l *loggedDecision) when(context.Context, *authz.Principal) (bool, string, error) {
+	if compared, isFalse := strings.CutPrefix(l.Cause, authz.CauseWhenFalse); isFalse {
+		return false, compared + " (as logged)", nil
+	}
+	if text, fails := strings.CutPrefix(l.Cause, authz.CauseWhenFails); fails {
+		return false, "", errors.New(text + " (as logged)")
+	}
+	return true, "", nil
+}
