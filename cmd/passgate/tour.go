@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 )
@@ -196,22 +198,60 @@ func printIndented(printf func(string, ...any), text string) {
 	}
 }
 
-// explainDenial shows why the token that may only read was refused a deletion.
+// explainDenial shows how to learn why a request was refused, from the request_id that its client was shown.
 func (d *demo) explainDenial(ctx context.Context, number int) error {
-	reader := d.tokens[0]
-	d.printf("\n%d. Why was the DELETE refused? The same engine explains it offline, step by step.\n", number)
-	d.printf("   passgate explain --config %s --method DELETE --path /api/users/123 --token $%s\n", d.file("demo.yaml"), reader.name)
+	refused := tourStep{method: "DELETE", path: "/api/users/123", token: d.tokens[0]}
+	d.printf("\n%d. Why was the DELETE refused? Its answer names a request_id: one grep in passgate's log and one command tell.\n", number)
+	response, err := refused.send(ctx)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var body struct {
+		RequestID string `json:"request_id"`
+	}
+	if err := json.NewDecoder(response.Body).Decode(&body); err != nil {
+		return err
+	}
+	line, err := waitForLine(ctx, d.file("passgate.log"), body.RequestID)
+	if err != nil {
+		return err
+	}
+	d.printf("   %s\n   → request_id %s\n", refused.curl(), body.RequestID)
+	d.printf("   grep %s %s | passgate explain --config %s --log -\n", body.RequestID, d.file("passgate.log"), d.file("demo.yaml"))
 	var out strings.Builder
 	p := *d.program
-	p.stdout = &out
+	p.stdin, p.stdout = strings.NewReader(line), &out
 	file := d.file("demo.yaml")
-	c := explainCommand{configFlag: configFlag{Config: &file}, Method: "DELETE", Path: "/api/users/123", Host: "localhost", Token: reader.value}
-	err := c.Run(ctx, &p)
+	c := explainCommand{configFlag: configFlag{Config: &file}, Log: "-"}
+	err = c.Run(ctx, &p)
 	printIndented(d.printf, out.String())
 	if !errors.Is(err, errNo) || !strings.Contains(out.String(), "DENY 403 insufficient_permissions") {
 		return fmt.Errorf("it was not explained as a denial: %v", err)
 	}
 	return nil
+}
+
+// waitForLine returns the line of a log that holds a text, which is written soon after the answer.
+func waitForLine(ctx context.Context, file, text string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		log, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		for line := range strings.Lines(string(log)) {
+			if strings.Contains(line, text) && strings.HasSuffix(line, "\n") {
+				return line, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("no line of %s holds %s", file, text)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // printMore prints what to try while the demo stays up.

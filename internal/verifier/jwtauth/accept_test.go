@@ -114,6 +114,7 @@ func TestVerifyReadsThePrincipal(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := base
+			want.Claims = []byte(test.claims)
 			test.want(&want)
 			if diff := cmp.Diff(want, id.Principal); diff != "" {
 				t.Error(diff)
