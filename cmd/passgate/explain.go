@@ -78,7 +78,7 @@ func (c *explainCommand) print(p *program, d *authz.Decision, trace *authz.Trace
 	if c.JSON {
 		err = printJSON(p.stdout, e)
 	} else {
-		_, err = io.WriteString(p.stdout, e.text())
+		_, err = io.WriteString(p.stdout, printable(e.text())) // a path is decoded, and a stranger's
 	}
 	switch {
 	case err != nil:

@@ -134,11 +134,16 @@ func (l *loggedDecision) Verify(context.Context, authz.Credential, time.Time) (*
 			Source: l.Source, Issuer: l.Issuer, UserID: l.UserID, Roles: l.Roles, Permissions: l.Permissions,
 		}}, nil
 	case l.Code == refusalCode(authz.ReasonCredentialExpired):
-		return nil, &authz.ExpiredError{Source: l.Source, Detail: l.Cause}
+		return nil, &authz.ExpiredError{Source: l.Source, Detail: l.causeAfter(new(authz.ExpiredError))}
 	case l.Code == refusalCode(authz.ReasonCredentialInvalid):
-		return nil, fmt.Errorf("%w, as logged: %s", authz.ErrCredentialInvalid, l.Cause)
+		return nil, fmt.Errorf("%w: %s", authz.ErrCredentialInvalid, l.causeAfter(authz.ErrCredentialInvalid))
 	}
-	return nil, errors.New("as logged: " + l.Cause)
+	return nil, errors.New(l.Cause)
+}
+
+// causeAfter returns the cause without the words of an error that it began with.
+func (l *loggedDecision) causeAfter(err error) string {
+	return strings.TrimPrefix(strings.TrimPrefix(l.Cause, strings.TrimRight(err.Error(), ": ")), ": ") + " (as logged)"
 }
 
 // loggedPolicy is the policy of a configuration, with conditions that answer as they did.

@@ -39,6 +39,7 @@ func TestExplain(t *testing.T) {
 		{"an ambiguous path", []string{"--path", "/docs/%2e%2e/admin"}, exitNo, []string{"DENY 400 ambiguous_path"}},
 		{"a host of the route", []string{"--path", "/api/users/1", "--host", "API.example.com.:8443", "--token", reader}, exitOK, []string{"host         ok            api.example.com"}},
 		{"another host", []string{"--path", "/api/users/1", "--host", "example.org", "--token", reader}, exitNo, []string{"users-read: the host is example.org, not localhost or api.example.com", "DENY 403 forbidden"}},
+		{"a path that a terminal would obey", []string{"--path", "/docs/%C2%9B31m%E2%80%AE"}, exitOK, []string{`path         ok            /docs/\u009b31m\u202e` + "\n"}},
 		{"an empty host", []string{"--path", "/docs/x", "--host", ""}, exitNo, []string{"DENY 400 ambiguous_host"}},
 		{"a permission that Envoy's route requires", []string{"--path", "/docs/x", "--require", "read, write", "--token", reader}, exitNo,
 			[]string{"access is public, but permissions are required", "required [read, write], have [read]"}},

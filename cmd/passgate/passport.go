@@ -33,6 +33,6 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(append(text, '\n'))
+	_, err = io.WriteString(w, printable(string(text))+"\n")
 	return err
 }
