@@ -7,8 +7,9 @@ import (
 )
 
 type configCommand struct {
-	Check configCheckCommand `cmd:"" help:"Validate a configuration: errors with file, line and column, and warnings for what is unwise."`
-	Show  configShowCommand  `cmd:"" help:"Print the effective configuration, secrets masked."`
+	Check  configCheckCommand  `cmd:"" help:"Validate a configuration: errors with file, line and column, and warnings for what is unwise."`
+	Show   configShowCommand   `cmd:"" help:"Print the effective configuration, secrets masked."`
+	Schema configSchemaCommand `cmd:"" help:"Print the JSON Schema of the file, for editors."`
 }
 
 type configCheckCommand struct {
@@ -44,5 +45,12 @@ func (c *configShowCommand) Run(p *program) error {
 		}
 	}
 	_, err := p.stdout.Write(text)
+	return err
+}
+
+type configSchemaCommand struct{}
+
+func (configSchemaCommand) Run(p *program) error {
+	_, err := p.stdout.Write(config.Schema())
 	return err
 }

@@ -109,3 +109,14 @@ func TestConfigShowDefaultPrintsTheEmbeddedFile(t *testing.T) {
 func TestEmptyConfigNameIsNotTheDefault(t *testing.T) {
 	newCLI().run(t, "config", "check", "--config", "").must(t, exitUsage).mustComplain(t, "the file name is empty")
 }
+
+func TestConfigSchema(t *testing.T) {
+	// No file is read for it: it helps with the broken one at hand.
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile(config.DefaultFile, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if o := newCLI().run(t, "config", "schema").must(t, exitOK); o.stdout != string(config.Schema()) || o.stderr != "" {
+		t.Errorf("printed %s%s", o.stdout, o.stderr)
+	}
+}

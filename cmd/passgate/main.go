@@ -71,6 +71,8 @@ type commands struct {
 	Passport passportCommand `cmd:"" help:"Decode an X-Passport value."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`
 	Help     helpCommand     `cmd:"" help:"Show help for passgate or one of its commands."`
+
+	ShowVersion versionFlag `name:"version" help:"Print version, commit and Go version."`
 }
 
 // exited is what kong's help flag ends parsing with.

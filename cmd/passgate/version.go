@@ -17,6 +17,17 @@ func (versionCommand) Run(p *program) error {
 	return err
 }
 
+// versionFlag is the command as a flag, which is what many try first.
+type versionFlag bool
+
+// BeforeReset runs where the flag stands, whatever else does, as for --help.
+func (versionFlag) BeforeReset(p *program) error {
+	if err := (versionCommand{}).Run(p); err != nil {
+		return err
+	}
+	panic(exited(exitOK))
+}
+
 // buildVersion falls back on what the Go tool recorded, for builds by go install.
 func buildVersion() (v, c string) {
 	v, c = version, commit

@@ -74,9 +74,9 @@ type Issuer struct {
 
 // Listen holds the addresses of the servers.
 type Listen struct {
-	GRPC  string `yaml:"grpc"` // host:port or unix:///path
-	Ops   string `yaml:"ops"`
-	Debug string `yaml:"debug,omitempty"` // empty: off
+	GRPC  string `yaml:"grpc" plain:"true" want:"host:port such as 127.0.0.1:9191, or unix:///path"`
+	Ops   string `yaml:"ops" plain:"true" want:"host:port such as 127.0.0.1:9090"`
+	Debug string `yaml:"debug,omitempty" plain:"true" want:"host:port on loopback, such as 127.0.0.1:6060"` // empty: off
 }
 
 // Claims are the names of the claims that hold what is known of a user.

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
@@ -21,6 +23,16 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 const testSecret = "test-secret-not-for-production-00001"
 
+// publicKeyDER is the key of testdata/keys/rsa.pem in base64, without the lines around it.
+var publicKeyDER = func() string {
+	text, err := os.ReadFile("testdata/keys/rsa.pem")
+	if err != nil {
+		panic(err)
+	}
+	block, _ := pem.Decode(text)
+	return base64.StdEncoding.EncodeToString(block.Bytes)
+}()
+
 // testEnv stands in for the environment.
 func testEnv(name string) (string, bool) {
 	value, ok := map[string]string{
@@ -28,8 +40,11 @@ func testEnv(name string) (string, bool) {
 		"AUDIENCE": "api: [x] # not YAML\nkey: value",
 		"EMPTY":    "",
 		"WORD":     "perhaps",
+		"WEAK":     strings.Repeat("a", 40),
 		"YAML":     "[semicolon]",
 		"BYTES":    testSecret + "\xff",
+		"BLANK":    "https://idp.partner.example ",
+		"DER":      publicKeyDER,
 	}[name]
 	return value, ok
 }
@@ -68,8 +83,8 @@ func holdsSecret(text string) bool {
 
 func TestBrokenFilesNameEveryFaultWithItsPlace(t *testing.T) {
 	files, err := filepath.Glob("testdata/broken/*.yaml")
-	if err != nil || len(files) < 40 {
-		t.Fatalf("found %d broken files, want 40 at least (%v)", len(files), err)
+	if err != nil || len(files) < 60 {
+		t.Fatalf("found %d broken files, want 60 at least (%v)", len(files), err)
 	}
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
@@ -181,15 +196,81 @@ func TestDefaultAccessHangsOnTheRoutes(t *testing.T) {
 }
 
 func TestWarningsNameTheFieldAndItsPlace(t *testing.T) {
-	c, err := Load("testdata/unwise.yaml", testEnv)
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"unwise", "unwise-routes", "unwise-servers"} {
+		c, err := Load("testdata/"+name+".yaml", testEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, w := range c.Warnings {
+			fmt.Fprintln(&b, w)
+		}
+		golden(t, "testdata/"+name+".txt", b.String())
+		if holdsSecret(b.String()) {
+			t.Errorf("a warning shows a secret:\n%s", b.String())
+		}
 	}
-	var b strings.Builder
-	for _, w := range c.Warnings {
-		fmt.Fprintln(&b, w)
+}
+
+func TestSecretFileThatOthersReachIsAWarning(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		mode fs.FileMode
+		link string // name of the file that the secret's is a link to
+		want string
+	}{
+		{"its owner's alone", 0o600, "", ""},
+		{"read only", 0o400, "", ""},
+		{"readable by its group", 0o640, "", ""},
+		{"readable by all", 0o644, "", "5:18: issuers[0].secret_file: every user of this machine may read the file"},
+		{"readable by all, linked", 0o444, "elsewhere", "5:18: issuers[0].secret_file: every user of this machine may read the file"},
+		{"readable by all, as Kubernetes mounts it", 0o644, "..data/key", ""},
+		{"writable by its group", 0o660, "", "5:18: issuers[0].secret_file: others may write the file"},
+		{"writable by all, as Kubernetes mounts it", 0o666, "..data/key", "5:18: issuers[0].secret_file: others may write the file"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			path := write(t, "issuers:\n  - name: a\n    issuer: b\n    algorithms: [HS256]\n    secret_file: key\n    audiences: [c]\n")
+			key := filepath.Join(filepath.Dir(path), "key")
+			file := key
+			if test.link != "" {
+				file = filepath.Join(filepath.Dir(path), test.link)
+				if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.Symlink(test.link, key)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(os.WriteFile(file, []byte(testSecret), 0o600), os.Chmod(file, test.mode)); err != nil {
+				t.Fatal(err)
+			}
+			c, err := Load(path, testEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case test.want == "" && len(c.Warnings) > 0:
+				t.Errorf("warnings: %v", c.Warnings)
+			case test.want != "" && (len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0].Error(), path+":"+test.want)):
+				t.Errorf("warnings: %v, want %s", c.Warnings, test.want)
+			}
+		})
 	}
-	golden(t, "testdata/unwise.txt", b.String())
+}
+
+func TestWhatIsShippedIsWise(t *testing.T) {
+	env := func(string) (string, bool) { return testSecret, true }
+	check := func(c *Config, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range c.Warnings {
+			if !strings.HasSuffix(w.Field, ".audiences") {
+				t.Error(w)
+			}
+		}
+	}
+	check(Default(env))
+	check(Gateway(), nil)
+	check(Load("../../examples/passgate.yaml", env))
 }
 
 func TestMissingFileIsAnErrorThatSaysSo(t *testing.T) {

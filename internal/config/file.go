@@ -23,8 +23,8 @@ type file struct {
 }
 
 type issuer struct {
-	Name          string        `yaml:"name" required:"true"`
-	Issuer        string        `yaml:"issuer" required:"true"`
+	Name          string        `yaml:"name" required:"true" want:"a word of a-z, 0-9, _ and -, such as accounts"`
+	Issuer        string        `yaml:"issuer" required:"true" want:"the iss of its tokens, byte for byte, such as https://auth.example.com"`
 	Algorithms    []string      `yaml:"algorithms" required:"true" nonempty:"true" oneof:"HS256|RS256|ES256|EdDSA"`
 	Secret        Secret        `yaml:"secret,omitempty"`
 	SecretFile    string        `yaml:"secret_file,omitempty"`
@@ -43,11 +43,12 @@ type route struct {
 	Name             string   `yaml:"name,omitempty"`
 	Hosts            []string `yaml:"hosts,omitempty" nonempty:"true"`
 	Methods          []string `yaml:"methods,omitempty" nonempty:"true"`
-	Path             string   `yaml:"path"`
+	Path             string   `yaml:"path" required:"true" want:"a path such as /api/users/{id}, or /** for all"`
 	Access           string   `yaml:"access" oneof:"authenticated|optional|public|deny"`
 	Service          string   `yaml:"service,omitempty"`
 	Permissions      []string `yaml:"permissions,omitempty"`
 	Credentials      []string `yaml:"credentials,omitempty" nonempty:"true"`
+	When             string   `yaml:"when,omitempty"`
 	StripCredentials bool     `yaml:"strip_credentials,omitempty"`
 }
 

@@ -13,6 +13,8 @@ import (
 // maxLeeway bounds leeway and clock_skew: more would be a longer life for every token.
 const maxLeeway = time.Minute
 
+var bareVariable = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|\([A-Za-z_][A-Za-z0-9_]*\))$`)
+
 var issuerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 func (l *loader) judgeIssuers() []Issuer {
@@ -22,6 +24,12 @@ func (l *loader) judgeIssuers() []Issuer {
 		at := fmt.Sprintf("issuers[%d]", i)
 		if in.Name != "" && !issuerName.MatchString(in.Name) {
 			l.doc.Fault(at+".name", "want a word of a-z, 0-9, _ and -, such as accounts")
+		}
+		switch {
+		case strings.TrimSpace(in.Issuer) != in.Issuer:
+			l.doc.Fault(at+".issuer", "has a blank or a line break at an end, and iss is compared byte for byte; take it out")
+		case isBareVariable(in.Issuer):
+			l.doc.Fault(at+".issuer", sayBraces)
 		}
 		l.unique(at+".name", "name", in.Name, names, i)
 		l.unique(at+".issuer", "issuer", in.Issuer, urls, i)
@@ -48,6 +56,12 @@ func (l *loader) judgeIssuers() []Issuer {
 	l.judgePrefixes()
 	return issuers
 }
+
+// isBareVariable reports whether a value reads like a variable of the environment as a shell has it, $NAME or
+// $(NAME), which is not replaced here.
+func isBareVariable(value string) bool { return bareVariable.MatchString(value) }
+
+const sayBraces = "write ${NAME}, with braces, to read the environment"
 
 // unique adds a fault where an issuer has what an earlier one has.
 func (l *loader) unique(field, what, value string, seen map[string]int, i int) {

@@ -3,7 +3,9 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/passgate/passgate/internal/keyset"
 )
@@ -37,13 +39,6 @@ func (l *loader) judgeKeys(at string, in *issuer) (*keyset.Set, *keyset.Key) {
 	if !ok {
 		return &keyset.Set{}, nil
 	}
-	// The configuration keeps what was in the file, to show it, but no secret: a printed struct shows its
-	// unexported fields without asking their methods.
-	defer func() {
-		if in.Secret != "" {
-			in.Secret = redacted
-		}
-	}()
 	field := at + "." + source.field
 	material, ok := l.material(field, source)
 	if !ok {
@@ -59,7 +54,7 @@ func (l *loader) judgeKeys(at string, in *issuer) (*keyset.Set, *keyset.Key) {
 	l.judgeAlgorithms(at, field, in, keys)
 	set, err := keyset.NewSet(keys...)
 	if err != nil {
-		l.doc.Fault(field, "%v", err)
+		l.doc.Fault(field, "%v; give each key one of its own", err)
 	}
 	for _, key := range keys {
 		if key.Algorithm == keyset.HS256 {
@@ -80,7 +75,7 @@ func (l *loader) keySource(at string, in *issuer) (keySource, bool) {
 	}
 	if len(given) == 0 {
 		if !l.embedded {
-			l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file or jwks_file")
+			l.noKey(at, in)
 		}
 		return keySource{}, false
 	}
@@ -90,8 +85,23 @@ func (l *loader) keySource(at string, in *issuer) (keySource, bool) {
 	return given[0], given[0].value != ""
 }
 
+// noKey adds the fault of an issuer without a key. Where one was left empty, that is the place to mend.
+func (l *loader) noKey(at string, in *issuer) {
+	for _, s := range keySources(in) {
+		if field := at + "." + s.field; l.doc.LeftEmpty(field) {
+			l.doc.Fault(field, "is empty, and the issuer has no other key; give it a value")
+			return
+		}
+	}
+	l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file or jwks_file")
+}
+
 // material returns the bytes of a key source: its value, or what is in its file.
 func (l *loader) material(field string, s keySource) ([]byte, bool) {
+	if isBareVariable(s.value) && !l.doc.FromEnvironment(field) {
+		l.doc.Fault(field, sayBraces)
+		return nil, false
+	}
 	if !s.isFile {
 		return []byte(s.value), true
 	}
@@ -118,12 +128,13 @@ func withoutFinalNewline(data []byte) []byte {
 func (l *loader) parseKeys(field string, s keySource, material []byte) ([]*keyset.Key, bool) {
 	switch {
 	case s.secret && keyset.LooksPublic(material):
-		l.doc.Fault(field, "is a PEM or JWK and not a secret; use public_key, public_key_file or jwks_file")
+		l.doc.Fault(field, "%s, and not a secret; give public keys in public_key, public_key_file or jwks_file", form(material))
 		return nil, false
 	case s.secret && len(material) < minSecret:
 		l.doc.Fault(field, "is shorter than %d bytes, the least for HS256 (RFC 7518 §3.2); write a random one", minSecret)
 		return nil, false
 	case s.secret:
+		l.weighSecret(field, s, material)
 		return []*keyset.Key{keyset.Secret(material)}, true
 	}
 	keys, err := keyset.Parse(material)
@@ -142,6 +153,55 @@ func (l *loader) parseKeys(field string, s keySource, material []byte) ([]*keyse
 	return nil, false
 }
 
+// weighSecret warns of a secret that is valid and easily had.
+func (l *loader) weighSecret(field string, s keySource, secret []byte) {
+	const fewBytes = 8 // different ones; 32 random letters of any alphabet have more
+	different := map[byte]bool{}
+	for _, c := range secret {
+		different[c] = true
+	}
+	if len(different) < fewBytes {
+		l.warn(field, "is made of fewer than %d different characters, so it can be guessed; write a random one, as of: head -c 32 /dev/urandom | base64", fewBytes)
+	}
+	if !s.isFile {
+		if !l.doc.FromEnvironment(field) {
+			l.warn(field, "whoever reads this file can sign tokens; write ${NAME} for a variable of the environment, or secret_file")
+		}
+		return
+	}
+	const writable, readable = 0o022, 0o004
+	info, err := os.Stat(l.path(s.value))
+	switch {
+	case err != nil: // it was there a moment ago
+	case info.Mode()&writable != 0:
+		l.warn(field, "others may write the file, and so choose whose tokens are taken: chmod 600")
+	case info.Mode()&readable != 0 && !isMountedSecret(l.path(s.value)):
+		l.warn(field, "every user of this machine may read the file, and so sign tokens: chmod 600")
+	}
+}
+
+// isMountedSecret reports whether a file is where Kubernetes or Docker put the secrets of a container: readable
+// by all by default, and nobody else is there.
+func isMountedSecret(path string) bool {
+	target, err := os.Readlink(path)
+	return err == nil && strings.HasPrefix(target, "..data/") || strings.HasPrefix(path, "/run/secrets/")
+}
+
+// form says what material is that [keyset.LooksPublic] refuses as a secret.
+func form(material []byte) string {
+	switch {
+	case bytes.Contains(material, []byte("-----BEGIN CERTIFICATE")):
+		return "is a certificate"
+	case bytes.Contains(material, []byte("PRIVATE KEY-----")):
+		return "is a private key"
+	case bytes.Contains(material, []byte("-----BEGIN ")):
+		return "is a key in PEM"
+	case bytes.HasPrefix(bytes.TrimSpace(material), []byte("{")), bytes.Contains(material, []byte(`kty`)):
+		return "is a JWK, a JWKS or other JSON"
+	}
+	return "is the DER of a public key or certificate"
+}
+
 // nameKey gives the issuer's key its kid.
 func (l *loader) nameKey(at string, s keySource, keys []*keyset.Key, kid string) {
 	switch {
@@ -157,6 +217,15 @@ func (l *loader) nameKey(at string, s keySource, keys []*keyset.Key, kid string)
 // judgeAlgorithms sees to it that the algorithms of an issuer are those of its keys.
 func (l *loader) judgeAlgorithms(at, field string, in *issuer, keys []*keyset.Key) {
 	if !l.doc.Sound(at + ".algorithms") {
+		return
+	}
+	if own := string(keys[0].Algorithm); len(keys) == 1 && !slices.Equal(in.Algorithms, []string{own}) {
+		// One line for both sides of it: what is listed without a key, and the key that is not listed.
+		orElse := "a key for " + strings.Join(in.Algorithms, " and ")
+		if slices.Contains(in.Algorithms, own) {
+			orElse = "the keys for all in jwks_file"
+		}
+		l.doc.Fault(at+".algorithms", "the issuer's %s is for %s alone; write [%s], or give %s", strings.TrimPrefix(field, at+"."), own, own, orElse)
 		return
 	}
 	for i, algorithm := range in.Algorithms {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -17,13 +18,13 @@ func (l *loader) judgeListen() {
 			l.doc.Fault("listen.grpc", "want unix:///path, a path from the root of %d bytes at most", maxSocketPath)
 		}
 	} else if !isAddress(listen.GRPC) {
-		l.doc.Fault("listen.grpc", "want host:port such as 127.0.0.1:9191, or unix:///path")
+		l.doc.Fault("listen.grpc", "want host:port%s, or unix:///path", example(listen.GRPC, "9191"))
 	}
 	if !isAddress(listen.Ops) {
-		l.doc.Fault("listen.ops", "want host:port such as 127.0.0.1:9090")
+		l.doc.Fault("listen.ops", "want host:port%s", example(listen.Ops, "9090"))
 	}
 	if listen.Debug != "" && (!isAddress(listen.Debug) || !isLoopback(listen.Debug)) {
-		l.doc.Fault("listen.debug", "want host:port on loopback, such as 127.0.0.1:6060: profiles show what is in memory")
+		l.doc.Fault("listen.debug", "want host:port on loopback%s; profiles show what is in memory", example(listen.Debug, "6060"))
 	}
 	taken := map[string]string{}
 	for _, server := range []struct{ field, address string }{
@@ -36,6 +37,15 @@ func (l *loader) judgeListen() {
 			taken[server.address] = server.field
 		}
 	}
+}
+
+// example returns what to write in place of an address that is none, or that others can reach: a port alone
+// is kept.
+func example(address, port string) string {
+	if wanted := strings.TrimPrefix(address, ":"); isAddress(":" + wanted) {
+		return fmt.Sprintf("; write %q", "127.0.0.1:"+wanted)
+	}
+	return " such as 127.0.0.1:" + port
 }
 
 // isAddress reports whether s is host:port with a numeric port. An empty host is every address.

@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/condition"
 	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/policy"
 	"github.com/passgate/passgate/internal/yamlstrict"
@@ -31,6 +33,8 @@ type loader struct {
 	file file
 
 	embedded bool // an issuer may be without a key
+
+	unwise []*yamlstrict.Fault // warnings so far
 }
 
 // Load reads and validates the configuration file at path. env is [os.LookupEnv] or stands in for it.
@@ -98,7 +102,9 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 	if err := l.doc.Err(); err != nil {
 		return nil, err
 	}
-	c.Warnings = l.warnings(c)
+	l.warnOf(c)
+	c.Warnings = l.unwise
+	maskSecrets(reflect.ValueOf(&l.file).Elem())
 	c.file = l.file
 	return c, nil
 }
@@ -140,7 +146,7 @@ func (l *loader) judgeRoutes() []policy.Route {
 		}
 		routes[i] = policy.Route{
 			Name: r.Name, Hosts: r.Hosts, Methods: r.Methods, Path: r.Path, Access: access(r.Access),
-			Service: r.Service, Permissions: r.Permissions, Sources: r.Credentials, StripCredentials: r.StripCredentials,
+			Service: r.Service, Permissions: r.Permissions, Sources: r.Credentials, When: r.When, StripCredentials: r.StripCredentials,
 		}
 	}
 	return routes
@@ -156,6 +162,7 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 	p, err := policy.New(policy.Options{
 		Routes:           routes,
 		Default:          fallback,
+		Compile:          condition.Compile,
 		AllowSemicolon:   slices.Contains(l.file.Paths.Allow, "semicolon"),
 		AllowDoubleSlash: slices.Contains(l.file.Paths.Allow, "double_slash"),
 	})
@@ -165,7 +172,16 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 			l.doc.Fault("routes", "%v", err)
 			continue
 		}
-		l.doc.Fault(fmt.Sprintf("routes[%d].%s", fault.Route, fault.Field), "%s", fault.Text)
+		field := fmt.Sprintf("routes[%d].%s", fault.Route, fault.Field)
+		if when := (*condition.Error)(nil); errors.As(fault.Err, &when) {
+			text := when.Text
+			if l.doc.FromEnvironment(field) {
+				text = "cannot be compiled; try it written out" // the text may show a part of the value
+			}
+			l.doc.FaultWithin(field, routes[fault.Route].When, when.Line, when.Column, "%s", text)
+			continue
+		}
+		l.doc.Fault(field, "%s", fault.Text)
 	}
 	return p
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 )
 
 const redacted = "redacted"
@@ -22,3 +23,22 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText implements [encoding.TextMarshaler], for JSON and YAML.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// maskSecrets overwrites every secret in a value of the file's types. A configuration keeps what was in the file,
+// to show it, but a printed struct shows its unexported fields without asking their methods.
+func maskSecrets(v reflect.Value) {
+	switch {
+	case v.Type() == reflect.TypeFor[Secret]():
+		if v.Len() > 0 {
+			v.SetString(redacted)
+		}
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			maskSecrets(v.Field(i))
+		}
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			maskSecrets(v.Index(i))
+		}
+	}
+}

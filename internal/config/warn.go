@@ -3,43 +3,149 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/passgate/passgate/internal/yamlstrict"
 )
 
-// warnings returns what is valid and unwise, in the order of lines.
-func (l *loader) warnings(c *Config) []*yamlstrict.Fault {
-	var ws []*yamlstrict.Fault
-	warn := func(field, format string, args ...any) { ws = append(ws, l.doc.At(field, format, args...)) }
+// maxWarnings bounds what is said of one file.
+const maxWarnings = 1000
 
-	if address := c.Listen.GRPC; !strings.HasPrefix(address, "unix://") && !isLoopback(address) {
-		warn("listen.grpc", "other machines can reach it: whoever does can ask for anyone's passport with that one's token; use loopback, a unix socket, or a mesh that enforces mTLS and names the callers")
+// warn adds a warning: what is valid and unwise.
+func (l *loader) warn(field, format string, args ...any) {
+	if len(l.unwise) < maxWarnings {
+		l.unwise = append(l.unwise, l.doc.At(field, format, args...))
 	}
-	if len(c.Issuers) == 0 {
-		warn("issuers", "there is none, so every request that needs a credential is refused")
-	}
-	for i, issuer := range c.Issuers {
-		if issuer.Audiences == nil {
-			warn(fmt.Sprintf("issuers[%d].audiences", i), "any: a token that the issuer made for another service is taken here; list the audiences of this one")
-		}
-	}
-	if l.file.DefaultAccess == "public" {
-		warn("default_access", "public: a path that no route names is open to everyone; use deny and name the public routes")
-	}
-	for i := range l.file.Paths.Allow {
-		warn(fmt.Sprintf("paths.allow[%d]", i), "an upstream may read such a path in another way than the routes do")
-	}
-	for i := range l.file.Routes {
-		for _, field := range []string{"hosts", "methods", "permissions", "credentials"} {
-			if at := fmt.Sprintf("routes[%d].%s", i, field); l.doc.LeftEmpty(at) {
-				warn(at, "is left empty, so the route has no such restriction; write it, or take the field out")
-			}
-		}
-	}
-	slices.SortStableFunc(ws, func(a, b *yamlstrict.Fault) int {
+}
+
+// warnOf adds the warnings of a configuration without faults, and puts all in the order of lines.
+func (l *loader) warnOf(c *Config) {
+	l.warnOfServers(c)
+	l.warnOfIssuers(c)
+	l.warnOfRoles()
+	l.warnOfRoutes()
+	l.warnOfShadows(c)
+	slices.SortStableFunc(l.unwise, func(a, b *yamlstrict.Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	return ws
+}
+
+func (l *loader) warnOfServers(c *Config) {
+	if address := c.Listen.GRPC; !strings.HasPrefix(address, "unix://") && !isLoopback(address) {
+		l.warn("listen.grpc", "other machines can reach it: whoever does can ask for anyone's passport with that one's token; use loopback, a unix socket, or a mesh that enforces mTLS and names the callers")
+	}
+	if c.Listen.Debug != "" {
+		l.warn("listen.debug", "every user of this machine can read there what is in memory; take it out when it has served")
+	}
+	if c.Drain.Wait == 0 {
+		l.warn("drain.wait", "Envoy goes on sending requests until its health check fails, and they are lost; write more than its interval times its unhealthy threshold, such as 5s")
+	}
+	if c.Log.Decisions == "none" {
+		l.warn("log.decisions", "none: nobody can find out later why a request was refused; write denied")
+	}
+	if l.file.DefaultAccess == "public" {
+		l.warn("default_access", "public: a path that no route names is open to everyone; use deny and name the public routes")
+	}
+	for i := range l.file.Paths.Allow {
+		l.warn(fmt.Sprintf("paths.allow[%d]", i), "an upstream may read such a path in another way than the routes do; take it out, or make sure of every upstream")
+	}
+}
+
+func (l *loader) warnOfIssuers(c *Config) {
+	if len(c.Issuers) == 0 {
+		l.warn("issuers", "there is none, so every request that needs a credential is refused; name one")
+	}
+	for i, issuer := range c.Issuers {
+		at := fmt.Sprintf("issuers[%d]", i)
+		if issuer.Audiences == nil {
+			l.warn(at+".audiences", "any: a token that the issuer made for another service is taken here; list the audiences of this one")
+		}
+		if u, err := url.Parse(issuer.Issuer); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()+":0") {
+			l.warn(at+".issuer", "an issuer is an https URL (RFC 8414 §2); if its tokens say so too, write https://")
+		}
+	}
+}
+
+func (l *loader) warnOfRoles() {
+	for _, role := range slices.Sorted(maps.Keys(l.file.Roles)) {
+		at, permissions := yamlstrict.Join("roles", role), l.file.Roles[role]
+		if len(permissions) == 0 {
+			l.warn(at, "grants nothing; list its permissions, or take it out")
+		}
+		l.warnOfPermissions(at, permissions)
+	}
+}
+
+// warnOfPermissions warns of what can be no permission of a token, or adds nothing.
+func (l *loader) warnOfPermissions(at string, permissions []string) {
+	for i, permission := range permissions {
+		field := fmt.Sprintf("%s[%d]", at, i)
+		switch {
+		case strings.Contains(permission, "*"):
+			l.warn(field, "a permission is compared whole, and * is a character like any other; list the permissions that are meant")
+		case strings.ContainsAny(permission, " \t\r\n,"):
+			l.warn(field, "a scope holds no blank and a list of permissions no comma, so a token can hardly grant it; write it without, or as several")
+		case slices.Contains(permissions[:i], permission):
+			l.warn(field, "stands here again; take it out")
+		}
+	}
+}
+
+// registeredMethods are those of the IANA registry of HTTP methods (RFC 9110 §16.1), and PURGE, which many
+// caches take.
+var registeredMethods = strings.Fields(`ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT CONNECT COPY DELETE GET HEAD LABEL LINK
+	LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE OPTIONS ORDERPATCH PATCH POST PRI PROPFIND
+	PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL
+	PURGE`)
+
+// foreignParameter is a segment as other routers write a parameter: :id or <id>.
+var foreignParameter = regexp.MustCompile(`/(:([A-Za-z_][A-Za-z0-9_]*)|<(?:[a-z]+:)?([A-Za-z_][A-Za-z0-9_]*)>)(?:/|$)`)
+
+func (l *loader) warnOfRoutes() {
+	for i, r := range l.file.Routes {
+		at := fmt.Sprintf("routes[%d]", i)
+		for _, field := range []string{"hosts", "methods", "permissions", "credentials", "when"} {
+			if field := at + "." + field; l.doc.LeftEmpty(field) {
+				l.warn(field, "is left empty, so the route has no such restriction; write it, or take the field out")
+			}
+		}
+		if m := foreignParameter.FindStringSubmatch(r.Path); m != nil {
+			l.warn(at+".path", "%s stands for itself alone; did you mean {%s}?", m[1], m[2]+m[3])
+		}
+		for j, method := range r.Methods {
+			field := fmt.Sprintf("%s.methods[%d]", at, j)
+			near := yamlstrict.Nearest(method, registeredMethods)
+			switch {
+			case near == method:
+			case near != "":
+				l.warn(field, "is no registered method; did you mean %s?", near)
+			default:
+				l.warn(field, "is no registered method; write one such as GET, if it is not one of your own")
+			}
+		}
+		l.warnOfPermissions(at+".permissions", r.Permissions)
+	}
+}
+
+// warnOfShadows warns of routes that no request reaches.
+func (l *loader) warnOfShadows(c *Config) {
+	for _, shadow := range c.Policy.Shadowed() {
+		var by []string
+		for _, i := range shadow.By {
+			at := fmt.Sprintf("routes[%d]", i)
+			by = append(by, fmt.Sprintf("%s on line %d", at, l.doc.Pos(at).Line))
+		}
+		take := "takes"
+		if len(by) > 1 {
+			take = "take"
+		}
+		if more := len(by) - 3; more > 0 {
+			by = append(by[:3], fmt.Sprintf("%d more", more))
+		}
+		l.warn(fmt.Sprintf("routes[%d].path", shadow.Route), "no request comes to this route: %s, before it, %s all that it would; put it above, or take it out", strings.Join(by, " and "), take)
+	}
 }

@@ -20,9 +20,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/problem"
@@ -74,11 +76,47 @@ func Load(file string) ([]Test, error) {
 		if err := t.Request.judgeToken(); err != nil {
 			doc.Fault(at+".request.token", "%v", err)
 		}
+		t.judgeSlips(doc, at)
 	}
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}
 	return content.Tests, nil
+}
+
+// codes are the words that expect.code may be.
+var codes = func() []string {
+	all := []string{problem.CodeAllowed}
+	for reason := range authz.Reason(math.MaxUint8) {
+		all = append(all, problem.Code(&authz.Decision{Reason: reason}))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}()
+
+// judgeSlips adds the faults of what could be read, and cannot be meant.
+func (t Test) judgeSlips(doc *yamlstrict.Document, at string) {
+	if code := t.Expect.Code; code != "" && !slices.Contains(codes, code) {
+		field := at + ".expect.code"
+		if near := yamlstrict.Nearest(code, codes); near != "" {
+			doc.Fault(field, "no decision has this code; did you mean %s?", near)
+		} else {
+			doc.Fault(field, "no decision has this code; the codes are %s", strings.Join(codes, ", "))
+		}
+	}
+	claims, _ := t.Request.Token.(map[string]any)
+	for _, claim := range []string{"exp", "nbf", "iat"} {
+		text, _ := claims[claim].(string)
+		if _, err := time.ParseDuration(text); err == nil && strings.ContainsAny(text, "hms") {
+			doc.Fault(at+".request.token."+claim, "want seconds since 1970, such as 4102444800; left out, exp is an hour ahead")
+		}
+	}
+	for name := range t.Request.Context { // any name is good for a condition, but not a slip of this one
+		near := yamlstrict.Nearest(name, []string{authz.RequiredPermission})
+		if near != "" && near != name && strings.Contains(strings.ToLower(name), "perm") {
+			doc.Fault(yamlstrict.Join(at+".request.context", name), "asks for no permission; did you mean %s?", near)
+		}
+	}
 }
 
 // Minter signs claims for the issuer that they name, or for the first one.
@@ -122,6 +160,7 @@ func (q Request) Authz(mint Minter) (*authz.Request, error) {
 		Host:    q.Host,
 		Headers: headers,
 		Require: authz.SplitPermissions(q.Context[authz.RequiredPermission]),
+		Context: q.Context,
 	}
 	r.Path, _, _ = strings.Cut(q.Path, "?")
 	if r.Method == "" {

@@ -153,8 +153,8 @@ func TestFailureShowsDifferenceAndTrace(t *testing.T) {
 
 func TestFaultsOfAFileNameLineAndColumn(t *testing.T) {
 	for _, test := range []struct{ name, content, want string }{
-		{"empty file", "", ":1:1: the file is empty"},
-		{"not YAML", "tests: [\n", ": YAML: "},
+		{"empty file", "", ":1:1: the file is empty; want a mapping, such as {tests: …}"},
+		{"not YAML", "tests: [\n", ":1:8: this bracket is never closed"},
 		{"no tests", "tests: []\n", ":1:8: tests: "},
 		{"unknown key", "tests:\n- {name: a, request: {path: /, query: b}, expect: {status: 200}}\n", ":2:32: tests[0].request.query: unknown key"},
 		{"unknown expectation", "tests:\n- {name: a, request: {path: /}, expect: {status: 200, body: x}}\n", ":2:55: tests[0].expect.body: unknown key"},
@@ -169,6 +169,12 @@ func TestFaultsOfAFileNameLineAndColumn(t *testing.T) {
 		{"context that is a list", "tests:\n- name: a\n  request: {path: /, context: {required_permission: [read]}}\n  expect: {status: 200}\n", ":3:53: tests[0].request.context.required_permission: want text"},
 		{"token that is a number", "tests:\n- name: a\n  request: {path: /, token: 5}\n  expect: {status: 200}\n", ":3:29: tests[0].request.token: want claims or a string"},
 		{"token that is a list", "tests:\n- name: a\n  request: {path: /, token: [a]}\n  expect: {status: 200}\n", ":3:29: tests[0].request.token: want claims or a string"},
+		{"code that is misspelt", "tests:\n- {name: a, request: {path: /}, expect: {status: 403, code: insufficient_permission}}\n", ":2:61: tests[0].expect.code: no decision has this code; did you mean insufficient_permissions?"},
+		{"code of no decision", "tests:\n- {name: a, request: {path: /}, expect: {status: 403, code: teapot}}\n", ":2:61: tests[0].expect.code: no decision has this code; the codes are ambiguous_host, ambiguous_path, forbidden, insufficient_permissions, invalid_token, missing_credentials, multiple_credentials, no_service, ok, token_expired, unavailable"},
+		{"expiry as a duration", "tests:\n- name: a\n  request: {path: /, token: {sub: ann, exp: 1h}}\n  expect: {status: 200}\n", ":3:45: tests[0].request.token.exp: want seconds since 1970, such as 4102444800; left out, exp is an hour ahead"},
+		{"times as durations", "tests:\n- name: a\n  request: {path: /, token: {sub: ann, iat: 5m, nbf: -1h30m}}\n  expect: {status: 200}\n", ":3:45: tests[0].request.token.iat: want seconds since 1970, such as 4102444800"},
+		{"context that nearly requires a permission", "tests:\n- name: a\n  request: {path: /, context: {required_permissions: read}}\n  expect: {status: 200}\n", ":3:54: tests[0].request.context.required_permissions: asks for no permission; did you mean required_permission?"},
+		{"context in another case", "tests:\n- name: a\n  request: {path: /, context: {Required_Permission: read}}\n  expect: {status: 200}\n", ":3:53: tests[0].request.context.Required_Permission: asks for no permission; did you mean required_permission?"},
 		{"expected header that is a number", "tests:\n- name: a\n  request: {path: /}\n  expect: {status: 200, headers: {X-User-ID: 5}}\n", ":4:46: tests[0].expect.headers.X-User-ID: want text"},
 		{"expected header that is a list", "tests:\n- name: a\n  request: {path: /}\n  expect: {status: 200, headers: {X-User-ID: [a]}}\n", ":4:46: tests[0].expect.headers.X-User-ID: want text"},
 	} {
@@ -180,6 +186,22 @@ func TestFaultsOfAFileNameLineAndColumn(t *testing.T) {
 			}
 			if got := err.Error(); !strings.HasPrefix(got, file+":") || !strings.Contains(got, test.want) {
 				t.Errorf("got %q, want it to hold %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestWhatATestMayHold(t *testing.T) {
+	for _, test := range []struct{ name, request, expect string }{
+		{"any context", `{path: /, context: {tenant: a, required: x, required_version: "2", required_permission: read}}`, `{status: 401}`},
+		{"claims of the wrong type, on purpose", `{path: /, token: {sub: ann, exp: "4102444800", nbf: true, iat: "0"}}`, `{status: 401}`},
+		{"durations in other claims", `{path: /, token: {sub: ann, ttl: 1h, deep: {exp: 1h}}}`, `{status: 401}`},
+		{"the code of an allow", `{path: /}`, `{status: 200, code: ok}`},
+		{"no code", `{path: /}`, `{status: 200, code: ""}`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if _, err := Load(write(t, "tests: [{name: a, request: "+test.request+", expect: "+test.expect+"}]\n")); err != nil {
+				t.Error(err)
 			}
 		})
 	}

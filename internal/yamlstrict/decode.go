@@ -15,7 +15,7 @@ import (
 type decoder struct {
 	doc   *Document
 	env   Lookup
-	nodes int
+	left  int // nodes that may still be decoded
 	depth int
 }
 
@@ -23,6 +23,8 @@ type decoder struct {
 type rules struct {
 	oneof    []string
 	word     string
+	want     string
+	plain    bool
 	nonempty bool
 	required bool
 }
@@ -58,17 +60,20 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, r rules) bo
 // enter follows an alias and counts the node against the bounds.
 func (d *decoder) enter(n *yaml.Node, path string) (*yaml.Node, bool) {
 	d.depth++
-	d.nodes++
+	d.left--
 	at := n
 	for n.Kind == yaml.AliasNode { // the parser makes no alias of an alias
 		n = n.Alias
 	}
 	switch {
-	case d.nodes == maxNodes:
-		d.fault(at, path, "the file holds more than %d values, counting each use of an anchor", maxNodes)
+	case d.left == -1:
+		d.fault(at, path, "the anchors of the file stand for more than %d values: write less by them", maxAliased)
 		return n, false
-	case d.nodes > maxNodes:
+	case d.left < 0:
 		return n, false // said once is enough
+	case len(path) > maxPath:
+		d.fault(at, path[:strings.IndexAny(path+".", ".[")], "the keys down to a value have more than %d characters", maxPath)
+		return n, false
 	case d.depth > maxDepth:
 		d.fault(at, path, "values are nested more than %d deep", maxDepth)
 		return n, false
@@ -120,21 +125,30 @@ func (d *decoder) structure(n *yaml.Node, path string, v reflect.Value) {
 			d.unknownKey(n, key, value, path, names)
 			continue
 		}
-		there[key.Value] = d.decode(value, join(path, key.Value), v.Field(i), rulesOf(v.Type().Field(i)))
+		there[key.Value] = d.decode(value, Join(path, key.Value), v.Field(i), rulesOf(v.Type().Field(i)))
 	}
 	for _, name := range names {
 		f := v.Type().Field(fields[name])
 		if r := rulesOf(f); r.required && !there[name] {
-			d.fault(n, join(path, name), "is missing; want %s", wanted(f.Type, r))
+			d.absent(n, Join(path, name), wanted(f.Type, r))
 		}
 	}
+}
+
+// absent adds the fault of a required field of a mapping, which is missing or left empty.
+func (d *decoder) absent(mapping *yaml.Node, path, want string) {
+	if pos, ok := d.doc.empty[path]; ok {
+		d.doc.add(d.doc.faultAt(pos, path, "is empty; want %s", want))
+		return
+	}
+	d.fault(mapping, path, "is missing; want %s", want)
 }
 
 func (d *decoder) mapping(n *yaml.Node, path string, v reflect.Value, r rules) {
 	v.Set(reflect.MakeMap(v.Type()))
 	for key, value := range d.pairs(n, path) {
 		item := reflect.New(v.Type().Elem()).Elem()
-		d.decode(value, join(path, key.Value), item, r)
+		d.decode(value, Join(path, key.Value), item, r)
 		v.SetMapIndex(reflect.ValueOf(key.Value).Convert(v.Type().Key()), item)
 	}
 }
@@ -147,8 +161,9 @@ func (d *decoder) list(n *yaml.Node, path string, v reflect.Value, r rules) {
 		}
 		d.fault(n, path, "an empty list: want %s%s", wanted(v.Type(), r), orElse)
 	}
-	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
-	for i, item := range n.Content {
+	items := n.Content[:min(len(n.Content), max(0, d.left)+1)] // one more, to be refused
+	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
+	for i, item := range items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if !d.decode(item, at, v.Index(i), rules{oneof: r.oneof}) {
 			d.fault(item, at, "is empty; want %s, or take the entry out", wanted(v.Type().Elem(), r))
@@ -186,11 +201,15 @@ func (d *decoder) pairs(n *yaml.Node, path string) func(yield func(key, value *y
 
 // unknownKey adds the fault of a key that no field has.
 func (d *decoder) unknownKey(n, key, value *yaml.Node, path string, known []string) {
-	if isBare(n, value) {
+	switch {
+	case isBare(n, value) && gluedPair.MatchString(key.Value):
+		d.fault(key, path, "a key without a value; write a blank after the colon")
+		return
+	case isBare(n, value):
 		d.fault(key, path, "a key without a value; put values that hold a comma in quotes")
 		return
 	}
-	if near := nearest(key.Value, known); near != "" {
+	if near := Nearest(key.Value, known); near != "" {
 		d.fault(key, keyPath(n, key, value, path), "unknown key; did you mean %s?", near)
 		return
 	}
@@ -208,7 +227,7 @@ func keyPath(mapping, key, value *yaml.Node, path string) string {
 	if isBare(mapping, value) || !plainKey.MatchString(key.Value) {
 		return path
 	}
-	return join(path, key.Value)
+	return Join(path, key.Value)
 }
 
 func setDefaults(v reflect.Value) {
@@ -218,7 +237,10 @@ func setDefaults(v reflect.Value) {
 }
 
 func rulesOf(f reflect.StructField) rules {
-	r := rules{word: f.Tag.Get("word"), nonempty: f.Tag.Get("nonempty") == "true", required: f.Tag.Get("required") == "true"}
+	r := rules{
+		word: f.Tag.Get("word"), want: f.Tag.Get("want"), plain: f.Tag.Get("plain") == "true",
+		nonempty: f.Tag.Get("nonempty") == "true", required: f.Tag.Get("required") == "true",
+	}
 	if words := f.Tag.Get("oneof"); words != "" {
 		r.oneof = strings.Split(words, "|")
 	}
@@ -227,8 +249,8 @@ func rulesOf(f reflect.StructField) rules {
 
 var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// join returns the dotted path of a key. A key that is no plain word is quoted, so that paths stay one line.
-func join(path, key string) string {
+// Join returns the dotted path of a key in a mapping. A key that is no plain word is quoted, so that paths stay one line.
+func Join(path, key string) string {
 	if !plainKey.MatchString(key) {
 		return path + "[" + strconv.QuoteToASCII(key) + "]"
 	}

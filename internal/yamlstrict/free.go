@@ -19,12 +19,13 @@ func (d *decoder) free(n *yaml.Node, path string) any {
 	}
 	object := make(map[string]any, len(n.Content)/2)
 	for key, value := range d.pairs(n, path) {
-		object[key.Value] = d.freeValue(value, join(path, key.Value))
+		object[key.Value] = d.freeValue(value, Join(path, key.Value))
 	}
 	return object
 }
 
 func (d *decoder) freeValue(n *yaml.Node, path string) any {
+	d.doc.places[path] = Pos{n.Line, n.Column}
 	n, ok := d.enter(n, path)
 	defer d.leave()
 	switch {

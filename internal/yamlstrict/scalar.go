@@ -57,18 +57,37 @@ func (d *decoder) scalar(n *yaml.Node, path string, v reflect.Value, r rules) bo
 		return true
 	}
 	empty := n.Tag == "!!null" || text == ""
-	isText := n.Tag == "!!str" || replaced
+	isText := n.Tag == "!!str" || replaced || r.plain
 	switch {
 	case empty && path != "":
 		return false
 	case v.Kind() == reflect.String && !isText:
-		d.fault(n, path, "want text; put what reads as a number, a date, true or false in quotes")
+		d.fault(n, path, "want %s; put what reads as a number, a date, true or false in quotes", wanted(v.Type(), r))
 	case r.word != "" && v.Kind() == reflect.Slice && text == r.word:
 		v.SetZero()
 	case !convert(n, text, replaced, v, r):
-		d.fault(n, path, "want %s", wanted(v.Type(), r))
+		d.fault(n, path, "want %s%s", wanted(v.Type(), r), hint(text, v, r))
 	}
 	return true
+}
+
+// gluedPair is a key and its value with no blank between, which YAML reads as one text.
+var gluedPair = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*:[^\s/]`)
+
+// hint says what a value that was refused is likely to be a slip of.
+func hint(text string, v reflect.Value, r rules) string {
+	near := Nearest(text, r.oneof)
+	switch {
+	case v.Type() == durationType && strings.HasPrefix(text, "-"):
+		return ", and not a negative one"
+	case v.Kind() == reflect.Slice && slices.Contains(r.oneof, near):
+		return fmt.Sprintf("; did you mean [%s]?", near)
+	case near != "":
+		return fmt.Sprintf("; did you mean %s?", near)
+	case (v.Kind() == reflect.Struct || v.Kind() == reflect.Map) && gluedPair.MatchString(text):
+		return "; write a blank after the colon"
+	}
+	return ""
 }
 
 // convert sets v from the text of a scalar and reports whether it could.
@@ -102,8 +121,10 @@ func convert(n *yaml.Node, text string, replaced bool, v reflect.Value, r rules)
 // wanted says in words what a field takes.
 func wanted(t reflect.Type, r rules) string {
 	switch {
+	case r.want != "":
+		return r.want
 	case r.word != "":
-		return fmt.Sprintf("the word %s, or a list of texts", r.word)
+		return fmt.Sprintf("the word %s, or a list of texts such as [a, b]", r.word)
 	case t == durationType:
 		return "a duration with its unit, such as 0s, 500ms or 1m30s"
 	case t == sizeType:
@@ -111,7 +132,7 @@ func wanted(t reflect.Type, r rules) string {
 	case t.Kind() == reflect.String && len(r.oneof) > 0:
 		return alternatives(r.oneof)
 	case t.Kind() == reflect.Slice && len(r.oneof) > 0:
-		return "a list of " + alternatives(r.oneof)
+		return fmt.Sprintf("a list of %s, such as [%s]", alternatives(r.oneof), r.oneof[0])
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String:
 		return "a list of texts, such as [a, b]"
 	}
@@ -123,11 +144,27 @@ func wanted(t reflect.Type, r rules) string {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return "a whole number"
 	case reflect.Slice:
-		return "a list"
+		return "a list, each entry on a line that begins with -"
 	case reflect.Interface:
 		return "a value"
 	}
+	if key := firstKey(t); key != "" {
+		return fmt.Sprintf("a mapping, such as {%s: …}", key)
+	}
 	return "a mapping, such as {key: value}"
+}
+
+// firstKey returns the key of the first field of a struct.
+func firstKey(t reflect.Type) string {
+	if t.Kind() != reflect.Struct {
+		return ""
+	}
+	for i := range t.NumField() {
+		if key, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); key != "" && key != "-" {
+			return key
+		}
+	}
+	return ""
 }
 
 // alternatives returns "a, b or c".
@@ -173,7 +210,7 @@ func (d *decoder) replace(n *yaml.Node, path string) (text string, replaced, ok 
 		case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
 			d.fault(n, path, "the environment variable %s is not text in UTF-8", name)
 			return "", false, false
-		case value == "" && hasDefault:
+		case value == "" && m[3] != "":
 			value = m[3]
 		default:
 			d.doc.from[path] = append(d.doc.from[path], "${"+name+"}")

@@ -12,6 +12,8 @@
 //	oneof:"a|b"        the words that a string, or each string of a list, may be
 //	word:"any"         a []string may be this word instead, which leaves it nil
 //	nonempty:"true"    a list that is there must hold something
+//	plain:"true"       a string may be written without quotes even where it reads as a number or a bool
+//	want:"a b of c"    what faults say is wanted, in place of the words for the type
 //
 // A field that is left empty is as good as absent. A struct with a method SetDefaults has it called before
 // its fields are read. Types: string, bool, int, [time.Duration], [Size], slices, maps with string keys,
@@ -22,16 +24,19 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Bounds of what is read: a file is configuration, written by hand.
 const (
 	MaxBytes = 4 << 20 // size of a file
-	maxNodes = 1 << 20 // nodes decoded, those reached through anchors counted each time
 	maxDepth = 64      // nesting
 	maxKey   = 256     // bytes in a key
+	maxPath  = 1024    // bytes in a dotted path, of which one is kept for each value
 
-	maxFaults = 1000 // reported of one file
+	maxAliased = 1 << 15 // values reached through aliases; others are as many as the file has room for
+	maxFaults  = 1000    // reported of one file
 )
 
 // Lookup finds a variable of the environment, as [os.LookupEnv] does.
@@ -41,6 +46,7 @@ type Lookup func(name string) (string, bool)
 // can add faults of its own.
 type Document struct {
 	file   string
+	data   []byte
 	empty  map[string]Pos      // by dotted path, of fields that are there and empty
 	places map[string]Pos      // by dotted path, of fields that are there and not empty
 	faulty map[string]bool     // paths that have a fault of their own
@@ -53,17 +59,34 @@ type Document struct {
 // a reader that goes on to judge the values adds its own. With env, ${NAME} and ${NAME:-default} in values
 // are replaced from it, after the YAML was parsed.
 func Read(file string, data []byte, env Lookup, into any) *Document {
-	doc := &Document{file: file, places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}}
+	doc := &Document{file: file, data: data, places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}}
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("yamlstrict: cannot decode into %T, only into a pointer to a struct", into))
 	}
 	setDefaults(v.Elem())
 	d := decoder{doc: doc, env: env}
-	if root := doc.parse(data); root != nil {
+	if root := doc.parse(data, wanted(v.Elem().Type(), rules{})); root != nil {
+		d.left = size(root) + maxAliased
 		d.decode(root, "", v.Elem(), rules{})
+		if d.left < 0 { // what was read has holes, of which nothing is to be said
+			v.Elem().SetZero()
+			setDefaults(v.Elem())
+		}
 	}
 	return doc
+}
+
+// size counts a node and those in it, but for aliases.
+func size(n *yaml.Node) int {
+	nodes := 1
+	if n.Kind == yaml.AliasNode {
+		nodes = 0
+	}
+	for _, inner := range n.Content {
+		nodes += size(inner)
+	}
+	return nodes
 }
 
 // Err returns all faults so far as [Faults], in the order of lines, or nil.
@@ -86,6 +109,9 @@ func (doc *Document) LeftEmpty(field string) bool {
 	_, ok := doc.empty[field]
 	return ok
 }
+
+// FromEnvironment reports whether the value of a field, or a part of it, is that of a variable.
+func (doc *Document) FromEnvironment(field string) bool { return len(doc.from[field]) > 0 }
 
 // Sound reports whether a field, and what is in it, was read without a fault.
 func (doc *Document) Sound(field string) bool { return !doc.inside[field] }
@@ -111,7 +137,12 @@ func (doc *Document) At(field, format string, args ...any) *Fault {
 func (doc *Document) faultAt(pos Pos, field, format string, args ...any) *Fault {
 	text := fmt.Sprintf(format, args...)
 	// Whoever mends it has to look at the environment and not at this line.
-	if from := doc.from[field]; len(from) > 0 {
+	switch from := doc.from[field]; {
+	case len(from) > 1 && doc.LeftEmpty(field):
+		text += " (" + strings.Join(from, " and ") + " are empty)"
+	case len(from) > 0 && doc.LeftEmpty(field):
+		text += " (" + strings.Join(from, " and ") + " is empty)"
+	case len(from) > 0:
 		text += " (the value is that of " + strings.Join(from, " and ") + ")"
 	}
 	return &Fault{File: doc.file, Pos: pos, Field: field, Text: text}

@@ -24,6 +24,8 @@ type sample struct {
 	Free      any               `yaml:"free"`
 	FreeMap   map[string]any    `yaml:"free_map"`
 	Items     []item            `yaml:"items"`
+	Address   string            `yaml:"address" plain:"true" want:"host:port"`
+	Sorts     []string          `yaml:"sorts" oneof:"one|two" nonempty:"true"`
 	Untouched string
 }
 
@@ -81,7 +83,27 @@ func TestFaultsNameFieldAndPlace(t *testing.T) {
 		{"number in another base", "count: 0x10", "f.yaml:1:8: count: want a whole number"},
 		{"not a finite number", "free: [.inf]", "f.yaml:1:8: free[0]: want a number as JSON has it, or text in quotes"},
 		{"size beyond any", "size: 99999999999GiB", "f.yaml:1:7: size: want a size such as 8KiB, 1MiB or a plain number of bytes"},
-		{"another word", "words: all", "f.yaml:1:8: words: want the word any, or a list of texts"},
+		{"a word in another case", "level: High", "f.yaml:1:8: level: want low or high; did you mean high?"},
+		{"two letters exchanged", "level: hihg", "f.yaml:1:8: level: want low or high; did you mean high?"},
+		{"a word that is near none", "level: " + strings.Repeat("x", 5000), "f.yaml:1:8: level: want low or high"},
+		{"one word for a list", "sorts: one", "f.yaml:1:8: sorts: want a list of one or two, such as [one]; did you mean [one]?"},
+		{"an empty list", "sorts: []", "f.yaml:1:8: sorts: an empty list: want a list of one or two, such as [one], or leave the field out"},
+		{"an empty entry", "sorts: [one, '']", "f.yaml:1:14: sorts[1]: is empty; want one or two, or take the entry out"},
+		{"negative duration", "wait: -5s", "f.yaml:1:7: wait: want a duration with its unit, such as 0s, 500ms or 1m30s, and not a negative one"},
+		{"no blank after the colon", "items:\n  - name:a", "f.yaml:2:5: items[0]: want a mapping, such as {name: …}; write a blank after the colon"},
+		{"no blank after the colon, in braces", "items: [{name:a}]", "f.yaml:1:9: items[0].name: is missing; want text\nf.yaml:1:10: items[0]: a key without a value; write a blank after the colon"},
+		{"half a value, in braces", "free: 1\nitems: [{name: a,b}]", "f.yaml:2:18: items[0]: a key without a value; put values that hold a comma in quotes"},
+		{"required and empty", "items: [{name: ''}]", "f.yaml:1:16: items[0].name: is empty; want text"},
+		{"mapping for a text", "address: {a: b}", "f.yaml:1:10: address: want host:port"},
+		{"mapping for a list", "items: {a: b}", "f.yaml:1:8: items: want a list, each entry on a line that begins with -"},
+		{"unknown key near none", "items: [{name: a, database: b}]", "f.yaml:1:19: items[0].database: unknown key; the keys here are name, kind"},
+		{"unknown key", "lvel: low", "f.yaml:1:1: lvel: unknown key; did you mean level?"},
+		{"key too long", strings.Repeat("k", 300) + ": a", "f.yaml:1:1: a key has 1 to 256 characters"},
+		{"control character", "name: a\x01", "f.yaml:1:8: a control character stands here: take it out, or write it as an escape such as \"\\x1f\" in double quotes"},
+		{"not UTF-8", "name: ü\xff", "f.yaml:1:8: this is not text in UTF-8: save the file as UTF-8"},
+		{"two documents", "name: a\n---\nname: b\n", "f.yaml:2:1: a second document starts here: put all in one, without a line ---"},
+		{"nothing", "# nothing\n", "f.yaml:1:1: the file is empty; want a mapping, such as {name: …}"},
+		{"another word", "words: all", "f.yaml:1:8: words: want the word any, or a list of texts such as [a, b]"},
 		{"missing in a list", "items:\n  - kind: x", "f.yaml:2:5: items[0].name: is missing; want text"},
 		{"free number", "free: {a: [0x10]}", "f.yaml:1:12: free.a[0]: want a whole number of 64 bits in decimal digits, or text in quotes"},
 		{"free repeated key", "free: {a: 1, a: 2}", "f.yaml:1:14: free.a: stands here again, after line 1; take one of them out"},
@@ -90,7 +112,7 @@ func TestFaultsNameFieldAndPlace(t *testing.T) {
 		{"free tag", "free: !!int 5", "f.yaml:1:7: free: tags such as !!str are not read here: leave it out"},
 		{"too deep", "free: " + strings.Repeat("[", 80) + strings.Repeat("]", 80), "values are nested more than 64 deep"},
 		{"anchor in itself", "free: &a {b: *a}", "values are nested more than 64 deep"},
-		{"many anchors", bomb(), "the file holds more than 1048576 values, counting each use of an anchor"},
+		{"many anchors", bomb(), "the anchors of the file stand for more than 32768 values: write less by them"},
 		{"too large", "name: " + strings.Repeat("x", MaxBytes), "f.yaml:1:1: the file is larger than 4 MiB"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -149,6 +171,38 @@ headers: ${EMPTY}
 	}
 }
 
+func TestFaultsNameTheVariables(t *testing.T) {
+	env := func(name string) (string, bool) {
+		return map[string]string{"WORD": "hihg", "BYTES": "\xff"}[name], name != "UNSET"
+	}
+	for text, want := range map[string]string{
+		"level: ${WORD}":                          "f:1:8: level: want low or high; did you mean high? (the value is that of ${WORD})",
+		"level: ${EMPTY}${WORD}":                  "f:1:8: level: want low or high; did you mean high? (the value is that of ${EMPTY} and ${WORD})",
+		"items: [{name: \"${EMPTY}\"}]":           "f:1:16: items[0].name: is empty; want text (${EMPTY} is empty)",
+		"items: [{name: \"${UNSET:-}\"}]":         "f:1:16: items[0].name: is empty; want text (${UNSET} is empty)",
+		"items: [{name: \"${EMPTY}${UNSET:-}\"}]": "f:1:16: items[0].name: is empty; want text (${EMPTY} and ${UNSET} are empty)",
+		"level: ${UNSET:-x}":                      "f:1:8: level: want low or high",
+		"level: ${UNSET}":                         "f:1:8: level: the environment variable UNSET is not set; set it, or write ${UNSET:-default}",
+		"level: ${BYTES}":                         "f:1:8: level: the environment variable BYTES is not text in UTF-8",
+		"level: ${a b}":                           "f:1:8: level: write ${NAME} or ${NAME:-default} to read the environment, $${ for these characters themselves",
+		"\"${KEY}\": a":                           "f:1:1: the environment is read in values only: write the key out",
+	} {
+		var into sample
+		if err := Read("f", []byte(text), env, &into).Err(); fmt.Sprint(err) != want {
+			t.Errorf("%s: %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+func TestPlainTextNeedsNoQuotes(t *testing.T) {
+	for text, want := range map[string]string{"address: 9191": "9191", "address: true": "true", "address: 1.5": "1.5", "address: \"x\"": "x"} {
+		var got sample
+		if err := Read("f", []byte(text), nil, &got).Err(); err != nil || got.Address != want {
+			t.Errorf("%s: %q, %v", text, got.Address, err)
+		}
+	}
+}
+
 func TestWithoutEnvironmentNothingIsReplaced(t *testing.T) {
 	var got sample
 	if err := Read("f.yaml", []byte("name: ${N}\n"), nil, &got).Err(); err != nil || got.Name != "${N}" {
@@ -187,10 +241,10 @@ func TestSizeReadsWhatItWrites(t *testing.T) {
 }
 
 func TestNearestIsASlipAndNoMore(t *testing.T) {
-	known := []string{"listen", "issuers", "routes", "kid"}
-	for text, want := range map[string]string{"lisen": "listen", "route": "routes", "isuers": "issuers", "database": "", "x": "", "kind": "kid"} {
-		if got := nearest(text, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", text, got, want)
+	known := []string{"listen", "issuers", "routes", "kid", "GET"}
+	for text, want := range map[string]string{"lisen": "listen", "route": "routes", "isuers": "issuers", "database": "", "x": "", "kind": "kid", "GTE": "GET", "lisetn": "listen", "LISTEN": "listen", "get": "GET"} {
+		if got := Nearest(text, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", text, got, want)
 		}
 	}
 }

@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestShadowed(t *testing.T) {
+	get, post := []string{"GET"}, []string{"POST"}
+	for _, test := range []struct {
+		name   string
+		routes []Route
+		want   []Shadow
+	}{
+		{"the same path", []Route{{Path: "/a"}, {Path: "/a"}}, []Shadow{{1, []int{0}}}},
+		{"the same with another name for the segment", []Route{{Path: "/{a}"}, {Path: "/{b}"}}, []Shadow{{1, []int{0}}}},
+		{"a literal after its parameter", []Route{{Path: "/{a}"}, {Path: "/b"}}, []Shadow{{1, []int{0}}}},
+		{"a literal before its parameter", []Route{{Path: "/b"}, {Path: "/{a}"}}, nil},
+		{"after everything", []Route{{Path: "/**"}, {Path: "/"}, {Path: "/a/{b}/**"}, {Path: "/**"}}, []Shadow{{1, []int{0}}, {2, []int{0}}, {3, []int{0}}}},
+		{"what ** takes besides", []Route{{Path: "/a/**"}, {Path: "/a"}, {Path: "/a/"}, {Path: "/a/b"}, {Path: "/ab"}}, []Shadow{{1, []int{0}}, {2, []int{0}}, {3, []int{0}}}},
+		{"more than a part of ** is left", []Route{{Path: "/a/{x}/**"}, {Path: "/a/**"}}, nil},
+		{"a slash at the end is no segment's value", []Route{{Path: "/a/{x}"}, {Path: "/a/"}}, nil},
+		{"** in parts", []Route{{Path: "/a"}, {Path: "/a/"}, {Path: "/a/{x}/**"}, {Path: "/a/**"}}, []Shadow{{3, []int{0, 1, 2}}}},
+		{"** in parts, but for a slash", []Route{{Path: "/a"}, {Path: "/a/{x}/**"}, {Path: "/a/**"}}, nil},
+		{"** in parts, but for no segment", []Route{{Path: "/a/"}, {Path: "/a/{x}/**"}, {Path: "/a/**"}}, nil},
+		{"** is not all lengths", []Route{{Path: "/"}, {Path: "/{a}"}, {Path: "/{a}/"}, {Path: "/{a}/{b}"}, {Path: "/**"}}, nil},
+		{"fewer methods before", []Route{{Path: "/a", Methods: get}, {Path: "/a"}}, nil},
+		{"any method before", []Route{{Path: "/a"}, {Path: "/a", Methods: get}}, []Shadow{{1, []int{0}}}},
+		{"other methods", []Route{{Path: "/a", Methods: get}, {Path: "/a", Methods: post}}, nil},
+		{"methods of two routes", []Route{{Path: "/a", Methods: get}, {Path: "/{a}", Methods: post}, {Path: "/a", Methods: []string{"POST", "GET"}}}, []Shadow{{2, []int{0, 1}}}},
+		{"HEAD after GET", []Route{{Path: "/a", Methods: get}, {Path: "/a", Methods: []string{"HEAD"}}}, []Shadow{{1, []int{0}}}},
+		{"GET after HEAD", []Route{{Path: "/a", Methods: []string{"HEAD"}}, {Path: "/a", Methods: get}}, nil},
+		{"fewer hosts before", []Route{{Path: "/a", Hosts: []string{"x"}}, {Path: "/a"}}, nil},
+		{"any host before", []Route{{Path: "/a"}, {Path: "/a", Hosts: []string{"x"}}}, []Shadow{{1, []int{0}}}},
+		{"hosts of two routes", []Route{{Path: "/a", Hosts: []string{"x"}}, {Path: "/**", Hosts: []string{"y"}}, {Path: "/a", Hosts: []string{"y", "x"}}}, []Shadow{{2, []int{0, 1}}}},
+		{"other hosts", []Route{{Path: "/a", Hosts: []string{"x"}}, {Path: "/a", Hosts: []string{"y"}}}, nil},
+		{"methods and hosts crossed", []Route{{Path: "/a", Methods: get, Hosts: []string{"x"}}, {Path: "/a", Methods: post, Hosts: []string{"y"}}, {Path: "/a", Methods: []string{"GET", "POST"}, Hosts: []string{"x", "y"}}}, nil},
+		{"no routes", nil, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := mustNew(t, Options{Routes: test.routes}).Shadowed()
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestShadowedWithDoubledSlashes(t *testing.T) {
+	shadowed := func(paths ...string) bool {
+		o := Options{AllowDoubleSlash: true}
+		for _, path := range paths {
+			o.Routes = append(o.Routes, Route{Path: path})
+		}
+		return len(mustNew(t, o).Shadowed()) > 0
+	}
+	if shadowed("/a", "/a/", "/a/{x}/**", "/a/**") {
+		t.Error("/a//b is left for the last route")
+	}
+	if !shadowed("/a/**", "/a/b/**") || !shadowed("/{x}/**", "/a/**") || shadowed("/{x}/**", "//**") || shadowed("/a/b/**", "/a/**") {
+		t.Error("a ** that covers another is not told from one that does not")
+	}
+}
+
+// Of every request in a small world, which has a value that no route names for each that one does, the
+// shadowed routes get none and the others one at least.
+func TestShadowedIsExact(t *testing.T) {
+	segments := []string{"a", "b", "other"}
+	paths := [][]string{{""}}
+	level := [][]string{nil}
+	for range 4 {
+		var next [][]string
+		for _, path := range level {
+			for _, s := range segments {
+				next = append(next, append(slices.Clone(path), s))
+			}
+		}
+		for _, path := range next {
+			paths = append(paths, path, append(slices.Clone(path), ""))
+		}
+		level = next
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		var o Options
+		for range rapid.IntRange(2, 7).Draw(t, "routes") {
+			path := ""
+			for i := range rapid.IntRange(0, 3).Draw(t, "segments") {
+				path += "/" + rapid.SampledFrom([]string{"a", "b", "{p" + string(rune('0'+i)) + "}"}).Draw(t, "segment")
+			}
+			path += rapid.SampledFrom([]string{"", "/", "/**"}).Draw(t, "end")
+			if path == "" {
+				path = "/"
+			}
+			o.Routes = append(o.Routes, Route{
+				Path:    path,
+				Methods: rapid.SampledFrom([][]string{nil, nil, {"GET"}, {"HEAD"}, {"POST"}, {"GET", "POST"}}).Draw(t, "methods"),
+				Hosts:   rapid.SampledFrom([][]string{nil, nil, {"x"}, {"y"}, {"x", "y"}}).Draw(t, "hosts"),
+			})
+		}
+		p, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reached := make([]bool, len(o.Routes)+1)
+		for _, path := range paths {
+			for _, method := range []string{"GET", "HEAD", "POST", "OTHER"} {
+				for _, host := range []string{"x", "y", "other"} {
+					reached[p.first(method, host, path)] = true
+				}
+			}
+		}
+		shadowed := map[int]bool{}
+		for _, s := range p.Shadowed() {
+			shadowed[s.Route] = true
+		}
+		for i, r := range o.Routes {
+			if shadowed[i] == reached[i] {
+				t.Fatalf("routes[%d] %+v: shadowed %v, reached %v, in %+v", i, r, shadowed[i], reached[i], o.Routes)
+			}
+		}
+	})
+}
+
+func BenchmarkShadowed(b *testing.B) {
+	routes, _ := manyRoutes(10_000)
+	p := mustNew(b, Options{Routes: routes})
+	for b.Loop() {
+		p.Shadowed()
+	}
+}

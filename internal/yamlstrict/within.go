@@ -1,0 +1,116 @@
+package yamlstrict
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+)
+
+// FaultWithin adds a fault of a place within the text of a field: line and column count its characters from
+// 1, as a parser of the text does. The fault stands at that place in the file, or where the field begins if
+// the file does not show it, as with a variable.
+func (doc *Document) FaultWithin(field, value string, line, column int, format string, args ...any) {
+	if doc.faulty[field] {
+		return
+	}
+	pos := doc.Pos(field)
+	if !doc.FromEnvironment(field) {
+		pos = within(doc.data, pos, value, line, column)
+	}
+	doc.add(doc.faultAt(pos, field, format, args...))
+}
+
+// within returns where a character of a scalar stands in its file, or the scalar's own place if its text
+// cannot be followed.
+func within(data []byte, start Pos, value string, line, column int) Pos {
+	s := source{at: start}
+	for range start.Line - 1 {
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	s.rest = string(data)
+	for range start.Column - 1 {
+		if s.rest != "" {
+			_, size := utf8.DecodeRuneInString(s.rest)
+			s.rest = s.rest[size:]
+		}
+	}
+	s.open()
+	for i, lines := 0, strings.SplitAfter(value, "\n"); i < len(lines); i++ {
+		for _, r := range lines[i] {
+			if line == i+1 {
+				if column--; column <= 0 {
+					return s.at
+				}
+			}
+			if !s.follow(r) {
+				return start
+			}
+		}
+	}
+	return s.at // just behind the end
+}
+
+// source is the text of a scalar as it stands in the file, with the place of what comes next.
+type source struct {
+	rest   string
+	at     Pos
+	style  byte // " ' | > or 0 for a plain one
+	indent int  // of a block
+}
+
+func (s *source) skip(n int) {
+	for ; n > 0 && s.rest != ""; n-- {
+		r, size := utf8.DecodeRuneInString(s.rest)
+		s.rest = s.rest[size:]
+		s.at.Column++
+		if r == '\n' {
+			s.at = Pos{s.at.Line + 1, 1}
+		}
+	}
+}
+
+// open steps over what stands before the text.
+func (s *source) open() {
+	if s.rest == "" || !strings.Contains(`"'|>`, s.rest[:1]) {
+		return
+	}
+	s.style = s.rest[0]
+	if s.style == '"' || s.style == '\'' {
+		s.skip(1)
+		return
+	}
+	s.skip(strings.IndexByte(s.rest, '\n') + 1) // the header of a block, which is ASCII or a comment
+	s.indent = len(s.rest) - len(strings.TrimLeft(s.rest, " "))
+	s.skip(s.indent)
+}
+
+// follow steps over what stands for a character of the text. It is false where something else does.
+func (s *source) follow(r rune) bool {
+	blank := len(s.rest) - len(strings.TrimLeft(s.rest, " \t"))
+	broken := strings.HasPrefix(s.rest[blank:], "\n")
+	switch {
+	case s.style == '|' && r == '\n':
+		if !strings.HasPrefix(s.rest, "\n") {
+			return s.rest == ""
+		}
+		s.skip(1)
+		s.skip(min(s.indent, len(s.rest)-len(strings.TrimLeft(s.rest, " "))))
+	case s.style != '|' && broken && (r == ' ' || r == '\n'): // folded: a line's end is a blank
+		s.skip(blank)
+		s.skip(len(s.rest) - len(strings.TrimLeft(s.rest, " \t\n")))
+	case s.style == '"' && strings.HasPrefix(s.rest, "\\\n"): // a line that goes on, without a blank
+		s.skip(1)
+		s.skip(len(s.rest) - len(strings.TrimLeft(s.rest, " \t\n")))
+		return s.follow(r)
+	case s.style == '"' && strings.HasPrefix(s.rest, `\`):
+		long := map[byte]int{'x': 4, 'u': 6, 'U': 10}
+		s.skip(max(2, long[(s.rest + `\`)[1]]))
+	case s.style == '\'' && r == '\'':
+		s.skip(2)
+	default:
+		next, _ := utf8.DecodeRuneInString(s.rest)
+		s.skip(1)
+		return next == r
+	}
+	return true
+}
