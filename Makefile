@@ -23,7 +23,7 @@ ENVOY := $(TOOLS)/envoy/envoy/_bin/envoy
 endif
 export ENVOY
 
-.PHONY: build demo test lint race e2e fuzz cover bench tools ci-deps clean
+.PHONY: build demo test lint race e2e fuzz cover mutants bench tools ci-deps clean
 
 build: ## the passgate binary, in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/passgate ./cmd/passgate
@@ -35,9 +35,9 @@ test: lint race e2e ## everything that CI runs
 	@echo "all tests passed"
 
 lint: $(TOOLS)/bin/staticcheck
-	@test -z "$$(gofmt -l cmd envoy internal passport | tee /dev/stderr)" || { echo "gofmt: the files above need formatting" >&2; exit 1; }
+	@test -z "$$(gofmt -l cmd envoy internal passport tools | tee /dev/stderr)" || { echo "gofmt: the files above need formatting" >&2; exit 1; }
 	go mod tidy -diff
-	go vet ./...
+	go vet ./... && go vet -C tools ./mutants
 	$(TOOLS)/bin/staticcheck ./...
 
 race: $(TOOLS)/bin/gotestsum
@@ -63,6 +63,12 @@ cover: ## statements covered: each package, what decides (the core, verifiers, t
 			m = split(groups, group, ","); for (i = 1; i <= m; i++) { all[group[i]] += size[block]; if (block in hit) covered[group[i]] += size[block] } } \
 		for (g in all) printf "%6.1f %%  %s\n", 100 * covered[g] / all[g], g }' coverage.out | sort -k3
 
+MUTATED := internal/authz internal/policy internal/identity internal/keyset internal/problem internal/verifier/jwtauth internal/door/extauthz
+
+mutants: $(TOOLS)/bin/gremlins ## which faults in what decides no test notices; half an hour
+	go build -C tools -o $(TOOLS)/bin/mutants ./mutants
+	$(TOOLS)/bin/mutants -gremlins $(TOOLS)/bin/gremlins $(MUTATED)
+
 bench:
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 
@@ -73,6 +79,9 @@ $(TOOLS)/bin/staticcheck: tools/go.mod tools/go.sum
 
 $(TOOLS)/bin/gotestsum: tools/go.mod tools/go.sum
 	go build -C tools -o $@ gotest.tools/gotestsum
+
+$(TOOLS)/bin/gremlins: tools/go.mod tools/go.sum
+	go build -C tools -o $@ github.com/go-gremlins/gremlins/cmd/gremlins
 
 $(TOOLS)/bin/grpcurl: tools/go.mod tools/go.sum
 	go build -C tools -o $@ github.com/fullstorydev/grpcurl/cmd/grpcurl

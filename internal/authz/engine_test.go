@@ -427,12 +427,24 @@ func TestSharedStampIsNotWrittenTo(t *testing.T) {
 }
 
 func TestNewWithoutAPartPanics(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("New accepted an engine without parts")
-		}
-	}()
-	authz.New(authz.Options{})
+	p := working()
+	for name, without := range map[string]func(*authz.Options){
+		"policy":  func(o *authz.Options) { o.Policy = nil },
+		"stamper": func(o *authz.Options) { o.Stamper = nil },
+		"clock":   func(o *authz.Options) { o.Now = nil },
+		"ids":     func(o *authz.Options) { o.NewID = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := authz.Options{Policy: p, Stamper: p, Now: time.Now, NewID: func() string { return "" }}
+			without(&o)
+			defer func() {
+				if recover() == nil {
+					t.Error("New accepted it")
+				}
+			}()
+			authz.New(o)
+		})
+	}
 }
 
 func TestIdentify(t *testing.T) {

@@ -113,6 +113,5 @@ func (t template) slip(path []string) string {
 
 // endsInSlash reports whether only paths that end in / match.
 func (t template) endsInSlash() bool {
-	last := len(t.segments) - 1
-	return !t.rest && last >= 0 && t.segments[last] == segment{}
+	return !t.rest && t.segments[len(t.segments)-1] == segment{}
 }

@@ -64,6 +64,20 @@ func TestTraceNamesRoutesThatNearlyMatched(t *testing.T) {
 	}
 }
 
+func TestTraceNamesAFewOtherRoutes(t *testing.T) {
+	for n, want := range map[int]string{4: "a0, a1, a2, a3", 5: "a0, a1, a2, a3, a4", 6: "a0, a1, a2, a3, a4, and 1 more"} {
+		var routes []Route
+		for i := range n {
+			routes = append(routes, Route{Name: fmt.Sprintf("a%d", i), Path: fmt.Sprintf("/x/y%d", i)})
+		}
+		trace := &authz.Trace{}
+		mustNew(t, Options{Routes: routes}).Match(&authz.Request{Method: "GET", Host: "h", Path: "/", Trace: trace})
+		if got := trace.Steps[2].Detail; got != want {
+			t.Errorf("%d routes: %q, want %q", n, got, want)
+		}
+	}
+}
+
 func TestTraceOfManyRoutesIsShort(t *testing.T) {
 	var routes []Route
 	for i := range 100 {

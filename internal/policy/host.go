@@ -18,9 +18,10 @@ func canonicalHost(raw string) (host, why string) {
 	}
 	host = raw
 	port := ""
-	if end := strings.LastIndexByte(host, ']'); end >= 0 { // RFC 3986 §3.2.2: IP-literal
-		host, port = host[:end+1], host[end+1:]
-		ip, err := netip.ParseAddr(strings.TrimPrefix(host[:end], "["))
+	if strings.ContainsAny(host, "[]") { // RFC 3986 §3.2.2: IP-literal
+		end := strings.LastIndexByte(host, ']') + 1
+		host, port = host[:end], host[end:]
+		ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
 		if err != nil || !ip.Is6() || host[0] != '[' {
 			return "", "its brackets hold no IPv6 address"
 		}
