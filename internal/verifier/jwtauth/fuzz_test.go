@@ -1,201 +1,156 @@
 package jwtauth
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"io"
-	"math/big"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/passgate/passgate/internal/authz"
 )
 
-// FuzzVerify: of all strings, only those that were minted are accepted, to the byte.
-func FuzzVerify(f *testing.F) {
-	v := newVerifier(f)
-	minted := []string{
-		hs256(`{"alg":"HS256"}`, `{"iss":"https://auth.example.com","sub":"a","exp":1800000001}`),
-		hs256(`{"alg":"HS256","typ":"JWT","kid":"k"}`, `{"iss":"https://auth.example.com","sub":"b","exp":1900000000,"aud":["x"],"roles":["admin"]}`),
+// compare holds the product's word on a token against the referee's: the verdict, and who the principal is.
+func compare(t *testing.T, v *Verifier, token string) refereed {
+	t.Helper()
+	id, err := verify(t, v, token)
+	want := theReferee().judge(token, now.Unix())
+	got := refereed{verdict: "valid"}
+	switch {
+	case errors.Is(err, &authz.ExpiredError{}):
+		got.verdict = "expired"
+	case errors.Is(err, authz.ErrCredentialInvalid):
+		got.verdict = "invalid"
+	case err != nil:
+		t.Fatalf("%q: an error that is not the token's: %v", token, err)
+	default:
+		got = refereed{"valid", id.Issuer, id.UserID, id.Roles, id.Permissions, id.Email, id.Subscription, id.Country, id.Platform}
 	}
-	for _, token := range minted {
-		f.Add(token)
-		f.Add(token + "\n")
-		f.Add(withUnusedBit(token))
+	if (err == nil) != (id != nil) {
+		t.Fatalf("%q: identity %v beside the error %v", token, id, err)
 	}
-	f.Fuzz(func(t *testing.T, token string) {
-		if _, err := verify(t, v, token); err == nil && !slices.Contains(minted, token) {
-			t.Errorf("accepted %q, which was never minted", token)
-		} else if err != nil && !errors.Is(err, authz.ErrCredentialInvalid) {
-			t.Errorf("%q: %v", token, err)
-		}
-	})
+	if got.verdict != want.verdict || got.issuer != want.issuer || got.userID != want.userID ||
+		!slices.Equal(got.roles, want.roles) || !slices.Equal(got.permissions, want.permissions) ||
+		got.email != want.email || got.subscription != want.subscription || got.country != want.country || got.platform != want.platform {
+		header, claims, _ := DecodeUnverified(token)
+		t.Errorf("got %+v (%v)\nthe referee says %+v\ntoken %q\nheader %q\nclaims %q", got, err, want, token, header, claims)
+	}
+	return want
 }
 
-// FuzzClaims holds the verdict on a well signed token of any content against that of a referee, which reads
-// it with the standard library and computes with big numbers.
-func FuzzClaims(f *testing.F) {
-	v := newVerifier(f)
-	least := `{"iss":"https://auth.example.com","sub":"a","exp":1800000001`
-	for _, claims := range []string{
-		least + `}`, least + `,"nbf":1.8e9,"iat":0}`, least + `,"aud":["x"],"roles":"admin","role":["a"],"permissions":["b"],"scope":"c d","jti":"e"}`,
-		least + `,"email":"f","subscription":"g","country":"h","platform":"i","x":[{"y":null}]}`, least + `,"nbf":1800000061}`,
+// seedClaims are claims that are valid for the issuer in the middle of them, and some that nearly are.
+func seedClaims(iss string) []string {
+	least := `{"iss":"` + iss + `","sub":"a","uid":"u","aud":"api","exp":1800000001`
+	return []string{
+		least + `}`, least + `,"nbf":1.8e9,"iat":0}`, least + `,"aud":["x"]}`, least + `,"roles":"admin","role":["a"],"permissions":["b"],"scope":"c d b","jti":"e"}`,
+		least + `,"groups":["admin","admin",""],"perms":["p"],"scp":" q "}`, least + `,"email":"f","subscription":"g","country":"h","platform":"i","x":[{"y":null}]}`,
+		least + `,"nbf":1800000061}`, least + `,"\u0073ub":"b"}`, least + `,"email":"\ud83d\ude00"}`, least + `,"email":"\ud83d"}`,
 		strings.Replace(least, "1800000001", "1e3", 1) + "}", strings.Replace(least, "1800000001", "2534023007990e-1", 1) + "}",
-	} {
-		f.Add([]byte(`{"alg":"HS256"}`), []byte(claims))
-		f.Add([]byte(`{"alg":"HS256","typ":"at+jwt","kid":"k","jwk":{}}`), []byte(claims))
+		strings.Replace(least, `"sub":"a"`, `"sub":"partner:a"`, 1) + "}",
 	}
-	f.Add([]byte(`{"alg":"HS256","crit":[]}`), []byte(least+`}`))
-	f.Fuzz(func(t *testing.T, header, claims []byte) {
-		token := hs256(string(header), string(claims))
-		id, err := verify(t, v, token)
-		got := "valid"
-		switch {
-		case errors.Is(err, &authz.ExpiredError{}):
-			got = "expired"
-		case err != nil:
-			got = "invalid"
+}
+
+// refereeKeys returns every key of the referee that can sign fast, and one that nobody knows.
+func refereeKeys() []refereeKey {
+	i := theReferee().issuers
+	unknown := refereeKey{alg: "HS256", hmac: []byte("a secret that no issuer has")}
+	return []refereeKey{i[0].keys[0], i[3].keys[0], i[3].keys[1], unknown, i[2].keys[0], i[1].keys[1]}
+}
+
+func refereeToken(k *refereeKey, header, claims string) string {
+	signed := b64(header) + "." + b64(claims)
+	return signed + "." + b64(string(k.sign(signed)))
+}
+
+// FuzzToken: of any text, product and referee say the same.
+func FuzzToken(f *testing.F) {
+	for _, issuer := range theReferee().issuers {
+		for _, k := range issuer.keys {
+			for _, claims := range seedClaims(issuer.iss)[:3] {
+				token := refereeToken(&k, `{"alg":"`+k.alg+`","kid":"`+k.kid+`"}`, claims)
+				f.Add(token)
+				f.Add(token + "\n")
+				f.Add(token + "=")
+				f.Add(setUnusedBits(token))
+				f.Add(strings.Replace(token, ".", ".\n", 1))
+			}
 		}
-		want := referee(header, claims)
-		// The standard library takes a lone surrogate for U+FFFD, so of these the referee cannot say good.
-		surrogates := bytes.Contains(bytes.ToLower(slices.Concat(header, claims)), []byte(`\ud`))
-		if got != want && !(got == "invalid" && (surrogates || len(token) > defaultMaxBytes)) {
-			t.Errorf("%s, but the referee says %s (%v)\nheader %q\nclaims %q", got, want, err, header, claims)
+	}
+	f.Add("..")
+	v := theReferee().product(f)
+	f.Fuzz(func(t *testing.T, token string) { compare(t, v, token) })
+}
+
+// FuzzSigned: of any header and claims, signed by one of the keys and then altered, product and referee say
+// the same. The alteration is a list of triples: what to do, where, and with which byte.
+func FuzzSigned(f *testing.F) {
+	keys := refereeKeys()
+	for _, issuer := range theReferee().issuers {
+		for i, k := range keys {
+			for _, claims := range seedClaims(issuer.iss) {
+				f.Add([]byte(`{"alg":"`+k.alg+`"}`), []byte(claims), byte(i), []byte(nil))
+			}
+			claims := []byte(seedClaims(issuer.iss)[0])
+			f.Add([]byte(`{"alg":"`+k.alg+`","typ":"at+JWT","kid":"`+k.kid+`","jwk":{}}`), claims, byte(i), []byte(nil))
+			f.Add([]byte(`{"alg":"`+k.alg+`","crit":[]}`), claims, byte(i), []byte(nil))
+			f.Add([]byte(`{"alg":"`+k.alg+`"}`), claims, byte(i), []byte{0, 255, 'A'})
+			f.Add([]byte(`{"alg":"`+k.alg+`"}`), claims, byte(i), []byte{1, 255, '='})
+			f.Add([]byte(`{"alg":"`+k.alg+`"}`), claims, byte(i), []byte{2, 0, 0})
 		}
-		if id != nil && (id.Issuer != accountsISS || id.UserID == "") {
-			t.Errorf("got %+v", id)
-		}
+	}
+	v := theReferee().product(f)
+	f.Fuzz(func(t *testing.T, header, claims []byte, key byte, alteration []byte) {
+		token := refereeToken(&keys[int(key)%len(keys)], string(header), string(claims))
+		compare(t, v, alter(token, alteration))
 	})
 }
 
-var accessTokenType = regexp.MustCompile(`^(?i:jwt|at\+jwt|application/at\+jwt)$`)
-
-// referee says what a token of accounts with this content is: valid, expired or invalid.
-func referee(header, claims []byte) string {
-	h, okHeader := strictObject(header)
-	c, okClaims := strictObject(claims)
-	if !okHeader || !okClaims || h["alg"] != "HS256" || c["iss"] != accountsISS {
-		return "invalid"
-	}
-	for _, name := range []string{"crit", "b64", "zip", "enc", "cty"} {
-		if _, ok := h[name]; ok {
-			return "invalid"
+// alter applies at most four triples. The place counts in 255ths of the length.
+func alter(token string, triples []byte) string {
+	for n := 0; n < 4 && len(triples) >= 3; n++ {
+		at, with := len(token)*int(triples[1])/255, string(triples[2])
+		if triples[2] >= 0x80 {
+			with = string([]byte{triples[2]})
 		}
-	}
-	if typ, ok := h["typ"]; ok && (!isText(typ) || !accessTokenType.MatchString(typ.(string))) {
-		return "invalid"
-	}
-	if kid, ok := h["kid"]; ok && !isText(kid) {
-		return "invalid"
-	}
-	for _, name := range []string{"sub", "jti", "email", "subscription", "country", "platform", "scope"} {
-		if value, ok := c[name]; ok && !isText(value) {
-			return "invalid"
-		}
-	}
-	for _, name := range []string{"aud", "roles", "role", "permissions"} {
-		if value, ok := c[name]; ok && !isTexts(value) && (name == "permissions" || !isText(value)) {
-			return "invalid"
-		}
-	}
-	sub, _ := c["sub"].(string)
-	if sub == "" {
-		return "invalid"
-	}
-	times := map[string]*big.Int{}
-	for _, name := range []string{"exp", "nbf", "iat"} {
-		value, ok := c[name]
-		if !ok {
-			continue
-		}
-		number, isNumber := value.(json.Number)
-		if !isNumber {
-			return "invalid"
-		}
-		if times[name], ok = exactTime(string(number)); !ok {
-			return "invalid"
-		}
-	}
-	at := big.NewInt(now.Unix())
-	ahead := big.NewInt(now.Unix() + 60)
-	switch exp, nbf, iat := times["exp"], times["nbf"], times["iat"]; {
-	case exp == nil:
-		return "invalid"
-	case exp.Cmp(at) <= 0:
-		return "expired"
-	case nbf != nil && nbf.Cmp(ahead) > 0, iat != nil && iat.Cmp(ahead) > 0:
-		return "invalid"
-	case regexp.MustCompile("^(partner|device|roles):").MatchString(sub): // a user of another issuer
-		return "invalid"
-	}
-	return "valid"
-}
-
-func isText(v any) bool { _, ok := v.(string); return ok }
-
-func isTexts(v any) bool {
-	list, ok := v.([]any)
-	return ok && !slices.ContainsFunc(list, func(v any) bool { return !isText(v) })
-}
-
-// exactTime returns the value of a JSON number that is an integer from 0 to the last second of 9999.
-func exactTime(s string) (*big.Int, bool) {
-	// A big number with a large exponent would fill the memory. No token is long enough to make up for one.
-	if _, exponent, ok := strings.Cut(strings.ToLower(s), "e"); ok {
-		if n, err := strconv.Atoi(exponent); err != nil || n < -10_000 || n > 10_000 {
-			return new(big.Int), !strings.ContainsAny(strings.ToLower(s)[:strings.IndexAny(s, "eE")], "123456789")
-		}
-	}
-	r, ok := new(big.Rat).SetString(s)
-	if !ok || !r.IsInt() || r.Sign() < 0 || r.Num().Cmp(big.NewInt(253402300799)) > 0 {
-		return nil, false
-	}
-	return r.Num(), true
-}
-
-// strictObject reads a JSON object with the standard library, which has to be told to be strict.
-func strictObject(text []byte) (map[string]any, bool) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	var object map[string]any
-	if !utf8.Valid(text) || d.Decode(&object) != nil || object == nil {
-		return nil, false
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, false
-	}
-	d = json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	return object, uniqueNames(d)
-}
-
-// uniqueNames reads one value and reports whether no object in it repeats a name.
-func uniqueNames(d *json.Decoder) bool {
-	t, _ := d.Token()
-	delim, ok := t.(json.Delim)
-	if !ok {
-		return true
-	}
-	seen := map[any]bool{}
-	for d.More() {
-		if delim == '{' {
-			name, _ := d.Token()
-			if seen[name] {
-				return false
+		switch before, after := token[:at], token[at:]; triples[0] % 4 {
+		case 0: // replace
+			token = before + with + after[min(1, len(after)):]
+		case 1: // insert
+			token = before + with + after
+		case 2: // drop
+			token = before + after[min(1, len(after)):]
+		case 3: // cut, or double what follows
+			token = before
+			if triples[2]%2 == 1 {
+				token = before + after + after
 			}
-			seen[name] = true
 		}
-		if !uniqueNames(d) {
-			return false
+		triples = triples[3:]
+	}
+	return token
+}
+
+// TestReferee: the seeds hold valid and expired tokens of every issuer and key, without which the referee
+// would be asked of refusals alone.
+func TestReferee(t *testing.T) {
+	v := theReferee().product(t)
+	verdicts := map[string]int{}
+	for _, issuer := range theReferee().issuers {
+		for _, k := range issuer.keys {
+			for _, claims := range seedClaims(issuer.iss) {
+				verdict := compare(t, v, refereeToken(&k, `{"alg":"`+k.alg+`","kid":"`+k.kid+`"}`, claims)).verdict
+				if k.kid == "" { // an empty kid names the key without one
+					verdict = compare(t, v, refereeToken(&k, `{"alg":"`+k.alg+`"}`, claims)).verdict
+				}
+				verdicts[issuer.name+" "+k.alg+" "+verdict]++
+			}
 		}
 	}
-	d.Token()
-	return true
+	t.Log(verdicts)
+	for _, want := range []string{"accounts HS256", "partner RS256", "partner ES256", "devices EdDSA", "roles HS256"} {
+		if verdicts[want+" valid"] == 0 || verdicts[want+" expired"] == 0 {
+			t.Errorf("%s has no valid or no expired token: %v", want, verdicts)
+		}
+	}
 }
 
 func TestParseTimeIsExact(t *testing.T) {
