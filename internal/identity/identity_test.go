@@ -3,8 +3,6 @@ package identity
 import (
 	"encoding/base64"
 	"errors"
-	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -209,38 +207,6 @@ func TestCheckKeep(t *testing.T) {
 			t.Errorf("CheckKeep(%q) accepted it", name)
 		}
 	}
-}
-
-// Whatever a claim holds, its header is one line of printable ASCII and decodes to the claim; the elements
-// of a list come back one by one.
-func FuzzEncode(f *testing.F) {
-	f.Add("ann", "a,b")
-	f.Add("a\r\nb: c", " \t%41")
-	f.Add("é\x00", "")
-	f.Fuzz(func(t *testing.T, a, b string) {
-		for _, v := range []string{encode(a), encodeList([]string{a, b})} {
-			if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' || r > '~' }) || strings.Trim(v, " ") != v {
-				t.Fatalf("%q is not safe in a header", v)
-			}
-			h := http.Header{}
-			h.Set("X", v)
-			if h.Get("X") != v {
-				t.Fatalf("%q does not survive a header", v)
-			}
-		}
-		if got, err := url.PathUnescape(encode(a)); err != nil || got != a {
-			t.Fatalf("%q decodes to %q (%v)", encode(a), got, err)
-		}
-		parts := strings.Split(encodeList([]string{a, b}), ",")
-		if len(parts) != 2 {
-			t.Fatalf("a list of 2 reads as %d", len(parts))
-		}
-		for i, want := range []string{a, b} {
-			if got, err := url.PathUnescape(parts[i]); err != nil || got != want {
-				t.Fatalf("element %q decodes to %q (%v)", parts[i], got, err)
-			}
-		}
-	})
 }
 
 func TestPassportHeaderDecodes(t *testing.T) {
