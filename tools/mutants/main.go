@@ -32,7 +32,7 @@ const (
 
 // flags turn on the mutations that gremlins leaves off. A mutant that makes a loop endless is ended after
 // the time of a good run, times the coefficient.
-var flags = strings.Fields("--silent --workers 2 --timeout-coefficient 10 --invert-assignments --invert-bitwise --invert-bwassign --invert-logical --invert-loopctrl --remove-self-assignments")
+var flags = strings.Fields("--silent --workers 2 --timeout-coefficient 30 --invert-assignments --invert-bitwise --invert-bwassign --invert-logical --invert-loopctrl --remove-self-assignments")
 
 type mutant struct {
 	file   string // from the root of the module
