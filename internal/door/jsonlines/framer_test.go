@@ -1,18 +1,13 @@
 package jsonlines
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/passgate/passgate/internal/authz"
 )
 
 // frames returns what a framer cuts from in; a broken value is "!".
@@ -145,112 +140,4 @@ func TestAnswersAtOnce(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-}
-
-// FuzzFraming holds the framer to a decoder that is not ours: on input without a fault they cut the same
-// values, and each value that the framer returns is strict JSON.
-func FuzzFraming(f *testing.F) {
-	for _, seed := range []string{`{"a":1} [2,"x\n"] null`, "{\n}\n{]", `-0.5e1 1`, `{"a":1,"a":2}`, "[tru]", "\"\\ud83d\\ude00\""} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, in string) {
-		got := frames(t, strings.NewReader(in))
-		for _, value := range got {
-			if value != "!" && !jsontext.Value(value).IsValid() {
-				t.Errorf("returned %q, which is not JSON", value)
-			}
-		}
-		d := jsontext.NewDecoder(bytes.NewReader([]byte(in)))
-		for i := 0; ; i++ {
-			value, err := d.ReadValue()
-			if err == io.EOF {
-				if i != len(got) {
-					t.Errorf("%d values, want %d", len(got), i)
-				}
-				return
-			}
-			if err != nil {
-				if i >= len(got) || got[i] != "!" {
-					t.Errorf("value %d of %q is accepted; jsontext says %v", i, in, err)
-				}
-				return
-			}
-			if i >= len(got) {
-				t.Fatalf("value %d of %q is not found", i, in)
-			}
-			rest := in[d.InputOffset():]
-			if got[i] == "!" && (deep(value) || isScalar(value[len(value)-1]) && rest != "" && isScalar(rest[0])) {
-				return // the framer's limit is lower, and to it 00 is a bad number and not two good ones
-			}
-			if got[i] != string(value) {
-				t.Errorf("value %d is %q, want %q", i, got[i], value)
-			}
-		}
-	})
-}
-
-func deep(v jsontext.Value) bool {
-	return bytes.Count(v, []byte("["))+bytes.Count(v, []byte("{")) > maxDepth
-}
-
-// FuzzServe: whatever comes in, each line out is a JSON object with a type, no request is allowed but with
-// a credential that was verified, and a message after it is answered as if it had come alone.
-func FuzzServe(f *testing.F) {
-	for _, seed := range []string{
-		`{"type":"api_request","method":"GET","path":"/api/users/1","headers":{"Authorization":"Bearer user_token..."},"required_permission":"read"}`,
-		`{"src":"c","dest":"g","body":{"type":"init","msg_id":[1],"jwt_public_key":"k"}}`,
-		`{"src":{"a":"\u2028"},"body":{"type":"api_request","method":"GET","path":"/api/x?y","headers":{"a":["b","c"]}}}`,
-		`{"type":"api_request","method":"GET","path":"/api/x","headers":{"Authorization":"Bearer panic"}}`,
-		"[", "{\"a\":\"", "}\n\n", "{\"type\":\"init\",\"type\":\"init\"}", "\xff", "12 true",
-	} {
-		f.Add([]byte(seed))
-	}
-	const (
-		breaker = "\n\x00\n" // ends whatever value is open: no value goes on with a control byte
-		probe   = `{"src":"c","dest":"g","body":{"type":"api_request","msg_id":1,"method":"GET","path":"/api/users/1","headers":{"Authorization":"Bearer user_token..."}}}`
-		want    = `{"src": "g", "dest": "c", "body": {"type": "api_response", "in_reply_to": 1, "status": 200, "service": "users-service", "user_context": {"user_id": "user456", "role": "", "permissions": ["read"]}}}`
-	)
-	f.Fuzz(func(t *testing.T, in []byte) {
-		v := &verifier{}
-		s := newServer(io.Discard)
-		s.decider = newEngine(v)
-		current := s.decider
-		s.init = func(string) authz.Decider { return current }
-		var out bytes.Buffer
-		input := append(append([]byte(nil), in...), breaker+probe...)
-		if err := s.Serve(t.Context(), bytes.NewReader(input), &out); err != nil {
-			t.Fatal(err)
-		}
-		answers := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-		allowed := 0
-		for _, answer := range answers {
-			var m struct {
-				Body *jsontext.Value `json:"body"`
-			}
-			if err := json.Unmarshal([]byte(answer), &m); err != nil {
-				t.Fatalf("line %q: %v", answer, err)
-			}
-			body := jsontext.Value(answer)
-			if m.Body != nil {
-				body = *m.Body
-			}
-			var b struct {
-				Type        string          `json:"type"`
-				Status      int             `json:"status"`
-				UserContext *jsontext.Value `json:"user_context"`
-			}
-			if err := json.Unmarshal(body, &b); err != nil || b.Type != "init_ok" && b.Type != "api_response" && b.Type != "error" {
-				t.Fatalf("line %q has no type: %v", answer, err)
-			}
-			if b.UserContext != nil {
-				allowed++
-			}
-		}
-		if allowed > v.accepted {
-			t.Errorf("%d requests were allowed with a principal, %d credentials were verified", allowed, v.accepted)
-		}
-		if last := answers[len(answers)-1]; last != want {
-			t.Errorf("after %q the probe is answered %s", in, last)
-		}
-	})
 }
