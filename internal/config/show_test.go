@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/passgate/passgate/internal/yamlstrict"
 )
 
 func TestShowFillsInDefaultsAndMasksSecrets(t *testing.T) {
@@ -98,43 +96,4 @@ func TestSecretNeverPrints(t *testing.T) {
 	if !strings.Contains(text, redacted) {
 		t.Errorf("nothing says that it was redacted:\n%s", text)
 	}
-}
-
-func FuzzLoad(f *testing.F) {
-	for _, seed := range []string{
-		string(defaultYAML), string(gatewayYAML),
-		"issuers: [{name: a, issuer: b, algorithms: [HS256], secret: \"${SECRET}\"}]\nroles: {\"a b\": [\"\\n x\", \"${WORD}\"]}\n",
-		"routes: [{path: \"/a/{b}/**\", methods: [GET], hosts: [a.b]}]\npaths: {allow: [semicolon]}\n",
-		"drain: {wait: 1ms}\nlimits: {token: 300}\nlog: {level: debug}\n",
-		"roles: &a {x: [y]}\n",
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		// Key files are out of reach: what is fuzzed is the text.
-		l := loader{dir: "/nonexistent", embedded: true}
-		c, err := l.load("fuzz.yaml", data, testEnv)
-		if err != nil {
-			if strings.Contains(err.Error(), testSecret) && !bytes.Contains(data, []byte(testSecret)) {
-				t.Errorf("the error shows a secret: %v", err)
-			}
-			return
-		}
-		shown, err := c.Show()
-		if err != nil {
-			t.Fatalf("Show: %v", err)
-		}
-		var again file
-		if err := yamlstrict.Read("shown", shown, testEnv, &again).Err(); err != nil {
-			t.Fatalf("what is shown cannot be read: %v\n%s", err, shown)
-		}
-		if len(again.Issuers) != len(c.Issuers) || len(again.Routes) != len(c.Routes) || len(again.Roles) != len(c.Roles) {
-			t.Errorf("what is shown differs:\n%s", shown)
-		}
-		for i, r := range c.Routes {
-			if again.Routes[i].Path != r.Path || again.Routes[i].Name != r.Name {
-				t.Errorf("route %d is shown as %+v, want %+v", i, again.Routes[i], r)
-			}
-		}
-	})
 }

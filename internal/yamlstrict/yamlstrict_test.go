@@ -3,7 +3,6 @@ package yamlstrict
 import (
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -247,37 +246,4 @@ func TestNearestIsASlipAndNoMore(t *testing.T) {
 			t.Errorf("Nearest(%q) = %q, want %q", text, got, want)
 		}
 	}
-}
-
-// FuzzRead holds that whatever the text, all faults have a place in it and one line each, and that
-// reading it twice gives the same.
-func FuzzRead(f *testing.F) {
-	for _, seed := range []string{
-		"name: a\nitems: [{name: b}]\n", "free: &a [*a]\n", "a: b: c\n", "- x\n", "---\n---\n", "? [a]\n: b\n", "words: any\n",
-		"free: {a: !!binary x, <<: y}\n", "name: \"${X}\"\n", "\ufefffree: |\n  a\n", "items:\n\t- x\n", "name: *x\n", "{a, b}\n", "%YAML 1.1\n---\na: 1\n",
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		env := func(name string) (string, bool) { return "value of " + name, name != "UNSET" }
-		var first, second sample
-		err := Read("f", data, env, &first).Err()
-		again := Read("f", data, env, &second).Err()
-		if fmt.Sprint(err) != fmt.Sprint(again) || !reflect.DeepEqual(first, second) {
-			t.Errorf("read twice: %v, then %v", err, again)
-		}
-		var faults Faults
-		if err != nil && !errors.As(err, &faults) {
-			t.Fatalf("Err is %T", err)
-		}
-		lines := strings.Count(strings.ReplaceAll(strings.ReplaceAll(string(data), "\r\n", "\n"), "\r", "\n"), "\n") + 1
-		for _, fault := range faults {
-			if fault.Line < 1 || fault.Column < 1 || fault.Line > lines+strings.Count(string(data), "\u2028")+strings.Count(string(data), "\u2029")+strings.Count(string(data), "\u0085") {
-				t.Errorf("no such place: %v", fault)
-			}
-			if strings.ContainsAny(fault.Error(), "\n\r") {
-				t.Errorf("a fault of several lines: %q", fault.Error())
-			}
-		}
-	})
 }
