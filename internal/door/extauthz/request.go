@@ -83,13 +83,15 @@ func rawValue(line *corev3.HeaderValue) string {
 }
 
 // isGRPC reports whether Envoy will turn a denial of this request into a gRPC status. It compares as Envoy
-// does, which minds the case.
+// does, which minds the case and joins repeats with a comma.
 func isGRPC(r *authz.Request) bool {
+	first, lines := "", 0
 	for i := range r.Headers {
 		if strings.EqualFold(r.Headers[i].Name, "content-type") {
-			v := r.Headers[i].Value
-			return v == "application/grpc" || strings.HasPrefix(v, "application/grpc+")
+			if lines++; lines == 1 {
+				first = r.Headers[i].Value
+			}
 		}
 	}
-	return false
+	return lines == 1 && first == "application/grpc" || strings.HasPrefix(first, "application/grpc+")
 }
