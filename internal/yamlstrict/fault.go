@@ -31,6 +31,19 @@ func (f *Fault) Error() string {
 		b.WriteString(f.Field + ": ")
 	}
 	b.WriteString(f.Text)
+	return printable(b.String())
+}
+
+// printable escapes what a terminal would obey: a fault names words of the file.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r < ' ' || r == 0x7f {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
 	return b.String()
 }
 

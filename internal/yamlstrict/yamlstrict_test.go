@@ -247,3 +247,10 @@ func TestNearestIsASlipAndNoMore(t *testing.T) {
 		}
 	}
 }
+
+func TestFaultIsOneLineThatNoTerminalObeys(t *testing.T) {
+	f := &Fault{File: "f", Pos: Pos{1, 2}, Field: "a", Text: "{b\t\x1b[31m\n} é"}
+	if got, want := f.Error(), `f:1:2: a: {b\u0009\u001b[31m\u000a} é`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
