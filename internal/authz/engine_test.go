@@ -169,6 +169,18 @@ func TestDecide(t *testing.T) {
 			change: func(p *parts, _ *authz.Request) {
 				p.verify = func(context.Context, authz.Credential) (*authz.Identity, error) { return nil, nil }
 			}},
+		{name: "verifier returns a user of no source", headers: []authz.Header{good}, want: authz.ReasonUnavailable,
+			change: func(p *parts, _ *authz.Request) {
+				p.verify = func(context.Context, authz.Credential) (*authz.Identity, error) {
+					return &authz.Identity{Principal: authz.Principal{UserID: "ann", Permissions: []string{"read"}}}, nil
+				}
+			}},
+		{name: "verifier returns a source without a user", headers: []authz.Header{good}, want: authz.ReasonUnavailable,
+			change: func(p *parts, _ *authz.Request) {
+				p.verify = func(context.Context, authz.Credential) (*authz.Identity, error) {
+					return &authz.Identity{Principal: authz.Principal{Source: "accounts", Permissions: []string{"read"}}}, nil
+				}
+			}},
 		{name: "verifier returns nobody", headers: []authz.Header{good}, want: authz.ReasonUnavailable,
 			change: func(p *parts, _ *authz.Request) {
 				p.verify = func(context.Context, authz.Credential) (*authz.Identity, error) { return &authz.Identity{}, nil }
@@ -237,6 +249,21 @@ func TestDecide(t *testing.T) {
 				check(t, &d, tt.want)
 			}
 		})
+	}
+}
+
+// The characters at the ends of each range of a credential belong to it, and their neighbours do not.
+func TestCharactersOfACredential(t *testing.T) {
+	const all = "azAZ09-._~+/="
+	p := working()
+	p.verify = func(_ context.Context, c authz.Credential) (*authz.Identity, error) {
+		return &authz.Identity{Principal: authz.Principal{Source: "accounts", UserID: "ann", Permissions: []string{"read"}}}, nil
+	}
+	d := p.engine().Decide(t.Context(), request(authorization("Bearer ."+all)))
+	check(t, &d, authz.ReasonGranted)
+	for _, c := range "`{@[:\"\x7f\u00e9" {
+		d := p.engine().Decide(t.Context(), request(authorization("Bearer ."+all+string(c))))
+		check(t, &d, authz.ReasonCredentialInvalid)
 	}
 }
 

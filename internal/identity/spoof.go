@@ -53,14 +53,11 @@ func isAlphanumeric(c byte) bool {
 var unseen = func() []string {
 	list := slices.Clone(overrides)
 	for _, name := range names {
-		aliases := []string{""}
-		for i, part := range strings.Split(strings.ToLower(name), "-") {
+		parts := strings.Split(strings.ToLower(name), "-")
+		aliases := parts[:1]
+		for _, part := range parts[1:] {
 			var longer []string
 			for _, alias := range aliases {
-				if i == 0 {
-					longer = append(longer, part)
-					continue
-				}
 				for _, joint := range []string{"-", "_", "."} {
 					longer = append(longer, alias+joint+part)
 				}

@@ -27,6 +27,12 @@ func TestLettersAndDigitsAreNoDash(t *testing.T) {
 	}
 }
 
+func TestFold(t *testing.T) {
+	if got, want := fold("AZaz09_.[é"), "azaz09-----"; got != want {
+		t.Errorf("fold = %q, want %q", got, want)
+	}
+}
+
 // The bound is that of the headers together, to the byte.
 func TestStampFitsToTheByte(t *testing.T) {
 	size := func(s *authz.Stamp) int {

@@ -83,6 +83,11 @@ func publicPEM(public any) []byte {
 	return block("PUBLIC KEY", der)
 }
 
+// modulus is an odd number of so many bits, which is all that a modulus is judged by.
+func modulus(bits uint) string {
+	return b64(new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), bits-1), big.NewInt(1)).Bytes())
+}
+
 func TestParseAccepts(t *testing.T) {
 	m := material()
 	tests := []struct {
@@ -104,6 +109,8 @@ func TestParseAccepts(t *testing.T) {
 		{"key_ops verify", with("RSA", "key_ops", []string{"verify"}), "RS256 key without kid"},
 		{"key_ops of a shared secret", with("oct", "key_ops", []string{"sign", "verify"}), "HS256 key without kid"},
 		{"unknown members", with("RSA", "x5u", "https://keys.example", "x5c", 7, "KTY", "oct", "note", "-----BEGIN NOTE-----"), "RS256 key without kid"},
+		{"smallest modulus", with("RSA", "n", modulus(2048)), "RS256 key without kid"},
+		{"largest modulus", with("RSA", "n", modulus(8192)), "RS256 key without kid"},
 		{"largest exponent", with("RSA", "e", b64([]byte{0x7f, 0xff, 0xff, 0xff})), "RS256 key without kid"},
 		{"JWKS", encode(jwk{"keys": []jwk{publicJWK("RSA"), publicJWK("EC")}, "more": 1}), "RS256 key without kid, ES256 key without kid"},
 	}
@@ -164,9 +171,6 @@ func TestParseRefuses(t *testing.T) {
 	good := publicPEM(m.ed.Public())
 	body, _ := pem.Decode(good)
 	withHeader := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Headers: map[string]string{"A": "b"}, Bytes: body.Bytes})
-	modulus := func(bits uint) string {
-		return b64(new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), bits-1), big.NewInt(1)).Bytes())
-	}
 	weak := &rsa.PublicKey{N: new(big.Int).Add(new(big.Int).Lsh(big.NewInt(1), 1023), big.NewInt(1)), E: 65537}
 	x := publicJWK("EC")["x"].(string)
 	point, _ := m.ec.PublicKey.Bytes()
@@ -308,9 +312,10 @@ func TestParseRefuses(t *testing.T) {
 func TestErrorNamesThePlaceAndTheMend(t *testing.T) {
 	pkcs8, _ := x509.MarshalPKCS8PrivateKey(material().ed)
 	for want, text := range map[string][]byte{
-		"keys[1]": encode(jwk{"keys": []any{publicJWK("RSA"), jwk{}}}),
-		"openssl": block("PRIVATE KEY", pkcs8),
-		"without": with("RSA", "d", "AQ"),
+		"x and y have 32 octets": with("EC", "x", b64(make([]byte, 31))),
+		"keys[1]":                encode(jwk{"keys": []any{publicJWK("RSA"), jwk{}}}),
+		"openssl":                block("PRIVATE KEY", pkcs8),
+		"without":                with("RSA", "d", "AQ"),
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)

@@ -36,14 +36,12 @@ func NewSet(keys ...*Key) (*Set, error) {
 // byte. Without one, or where no key has it and the only key of the algorithm has no ID, that only key is
 // the one. The error wraps [ErrNoKey] if there is none.
 func (s *Set) Key(_ context.Context, id string, hasID bool, a Algorithm) (*Key, error) {
-	if hasID && id != "" {
-		// An ID that names a key selects it, for good or ill: no other one may stand in for it.
-		if k := s.byID[id]; k != nil {
-			if k.Algorithm != a {
-				return nil, fmt.Errorf("%w: kid %.64q is a key for %s, not %.64q", ErrNoKey, id, k.Algorithm, a)
-			}
-			return k, nil
+	// An ID that names a key selects it, for good or ill: no other one may stand in for it.
+	if k := s.byID[id]; k != nil && hasID {
+		if k.Algorithm != a {
+			return nil, fmt.Errorf("%w: kid %.64q is a key for %s, not %.64q", ErrNoKey, id, k.Algorithm, a)
 		}
+		return k, nil
 	}
 	only := s.byAlgorithm[a]
 	switch {
@@ -51,8 +49,8 @@ func (s *Set) Key(_ context.Context, id string, hasID bool, a Algorithm) (*Key, 
 		return only[0], nil
 	case hasID:
 		return nil, fmt.Errorf("%w: kid %.64q, for %.64q", ErrNoKey, id, a)
-	case len(only) > 1:
-		return nil, fmt.Errorf("%w: the token has no kid, and there are %d keys for %.64q", ErrNoKey, len(only), a)
+	case len(only) == 0:
+		return nil, fmt.Errorf("%w: no key for %.64q", ErrNoKey, a)
 	}
-	return nil, fmt.Errorf("%w: no key for %.64q", ErrNoKey, a)
+	return nil, fmt.Errorf("%w: the token has no kid, and there are %d keys for %.64q", ErrNoKey, len(only), a)
 }

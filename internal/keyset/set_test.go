@@ -65,6 +65,30 @@ func TestSetSelectsTheKey(t *testing.T) {
 
 const none = -1
 
+func TestSetSaysWhyItHasNoKey(t *testing.T) {
+	s, err := NewSet(&Key{ID: "a", Algorithm: RS256}, &Key{ID: "b", Algorithm: RS256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		id    string
+		hasID bool
+		alg   Algorithm
+		want  string
+	}{
+		{"a", true, ES256, `kid "a" is a key for RS256, not "ES256"`},
+		{"c", true, RS256, `kid "c", for "RS256"`},
+		{"", true, RS256, `kid "", for "RS256"`},
+		{"", false, RS256, `the token has no kid, and there are 2 keys for "RS256"`},
+		{"", false, ES256, `no key for "ES256"`},
+		{"a", false, ES256, `no key for "ES256"`}, // an ID that the token has not is not looked at
+	} {
+		if _, err := s.Key(t.Context(), test.id, test.hasID, test.alg); err == nil || err.Error() != ErrNoKey.Error()+": "+test.want {
+			t.Errorf("kid %q (%v) for %s: %v", test.id, test.hasID, test.alg, err)
+		}
+	}
+}
+
 func TestSetRefusesOneIDTwice(t *testing.T) {
 	for _, other := range []Algorithm{RS256, ES256} {
 		if _, err := NewSet(&Key{ID: "a", Algorithm: RS256}, &Key{ID: "a", Algorithm: other}); err == nil {

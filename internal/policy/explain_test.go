@@ -32,6 +32,8 @@ func TestTraceNamesRoutesThatNearlyMatched(t *testing.T) {
 		{"one segment", Route{Path: "/api/users/{id}"}, "/api/usr/1", `segment 2 is "usr", not "users"`},
 		{"one segment before the rest", Route{Path: "/api/users/**"}, "/api/usr/1", `segment 2 is "usr", not "users"`},
 		{"two segments", Route{Path: "/api/v1/users/x"}, "/api/v2/usr/x", other},
+		{"two segments, the first among them", Route{Path: "/api/v1/x"}, "/apis/v2/x", other},
+		{"the first of several segments", Route{Path: "/api/users"}, "/apis/users", `segment 1 is "apis", not "api"`},
 		{"nothing alike", Route{Path: "/a/{b}"}, "/c/d", other},
 		{"too few", Route{Path: "/api/users/{id}"}, "/api/users", "the path has 2 segments, the route's 3"},
 		{"too many", Route{Path: "/api/users"}, "/api/users/1", "the path has 3 segments, the route's 2"},

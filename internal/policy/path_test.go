@@ -28,6 +28,7 @@ func TestParsePath(t *testing.T) {
 		{"/%41%2D%7e", []string{"A-~"}},
 		{"/100%25", []string{"100%"}},
 		{"/100%25/x", []string{"100%", "x"}},
+		{"/100%25a", []string{"100%a"}},
 		{"/a%3Fb%23c", []string{"a?b#c"}},
 		{"/...", []string{"..."}},
 		{"/.well-known/jwks.json", []string{".well-known", "jwks.json"}},
@@ -68,6 +69,14 @@ func TestParsePathRefuses(t *testing.T) {
 				t.Errorf("parse accepted it as %q", got)
 			}
 		})
+	}
+}
+
+func TestParsePathSaysWhy(t *testing.T) {
+	for raw, want := range map[string]string{"/a b": "it has a raw blank", "/a\x1fb": "it has a control byte", "/a\x7f": "it has a control byte"} {
+		if _, why := (pathRules{}).parse(raw); why != want {
+			t.Errorf("parse(%q) says %q, want %q", raw, why, want)
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ func TestMatch(t *testing.T) {
 			{Name: "head", Methods: []string{"HEAD"}, Path: "/api/heads/{id}"},
 			{Name: "get-heads", Methods: []string{"GET"}, Path: "/api/heads/{id}"},
 			{Name: "any", Path: "/api/{name}/all/**", Service: "{name}-service"},
+			{Name: "tenant", Path: "/{tenant}/home", Service: "{tenant}-home"},
 			{Name: "slash", Path: "/slash/"},
 			{Name: "accent", Path: "/café"},
 			{Name: "blank", Path: "/a b"},
@@ -62,6 +63,7 @@ func TestMatch(t *testing.T) {
 		{"PATCH", "admin.example.com", "/api/users/1", "admin-host", ""},
 		{"PATCH", "Ops.Example.com.:443", "/api/users/1", "admin-host", ""},
 		{"PATCH", "xadmin.example.com", "/api/users/1", "", ""},
+		{"GET", "localhost", "/acme/home", "tenant", "acme-home"},
 		{"GET", "localhost", "/slash/", "slash", ""},
 		{"GET", "localhost", "/slash", "", ""},
 		{"GET", "localhost", "/caf%c3%a9", "accent", ""},
@@ -97,7 +99,9 @@ func TestMatchRefusesBeforeAnyRoute(t *testing.T) {
 		{"two hosts", "GET", "a,b", "/a", authz.ReasonHostAmbiguous},
 		{"user in the host", "GET", "a@b", "/a", authz.ReasonHostAmbiguous},
 		{"no method", "", "localhost", "/a", authz.ReasonPathAmbiguous},
-		{"method with a blank", "GET /", "localhost", "/a", authz.ReasonPathAmbiguous},
+		{"method with a quote", `GE"T`, "localhost", "/a", authz.ReasonPathAmbiguous},
+		{"method with a control", "GET\x7f", "localhost", "/a", authz.ReasonPathAmbiguous},
+		{"method with a blank", "GET T", "localhost", "/a", authz.ReasonPathAmbiguous},
 		{"method that is not ASCII", "GÉT", "localhost", "/a", authz.ReasonPathAmbiguous},
 	}
 	for _, tt := range tests {
@@ -170,6 +174,16 @@ func TestNewRefuses(t *testing.T) {
 				t.Errorf("fault = %+v, want field %s text …%s…", fault, tt.field, tt.text)
 			}
 		})
+	}
+}
+
+func TestTemplatesAreBounded(t *testing.T) {
+	deep := strings.Repeat("/a", maxSegments)
+	if _, err := New(Options{Routes: []Route{{Path: deep}}}); err != nil {
+		t.Errorf("%d segments: %v", maxSegments, err)
+	}
+	if _, err := New(Options{Routes: []Route{{Path: deep + "/a"}}}); err == nil {
+		t.Errorf("%d segments were accepted", maxSegments+1)
 	}
 }
 

@@ -26,6 +26,7 @@ func TestShadowed(t *testing.T) {
 		{"** in parts", []Route{{Path: "/a"}, {Path: "/a/"}, {Path: "/a/{x}/**"}, {Path: "/a/**"}}, []Shadow{{3, []int{0, 1, 2}}}},
 		{"** in parts, but for a slash", []Route{{Path: "/a"}, {Path: "/a/{x}/**"}, {Path: "/a/**"}}, nil},
 		{"** in parts, but for no segment", []Route{{Path: "/a/"}, {Path: "/a/{x}/**"}, {Path: "/a/**"}}, nil},
+		{"** of the root in parts", []Route{{Path: "/"}, {Path: "/{a}/**"}, {Path: "/**"}}, []Shadow{{2, []int{0, 1}}}},
 		{"** is not all lengths", []Route{{Path: "/"}, {Path: "/{a}"}, {Path: "/{a}/"}, {Path: "/{a}/{b}"}, {Path: "/**"}}, nil},
 		{"fewer methods before", []Route{{Path: "/a", Methods: get}, {Path: "/a"}}, nil},
 		{"any method before", []Route{{Path: "/a"}, {Path: "/a", Methods: get}}, []Shadow{{1, []int{0}}}},
@@ -62,6 +63,40 @@ func TestShadowedWithDoubledSlashes(t *testing.T) {
 	}
 	if !shadowed("/a/**", "/a/b/**") || !shadowed("/{x}/**", "/a/**") || shadowed("/{x}/**", "//**") || shadowed("/a/b/**", "/a/**") {
 		t.Error("a ** that covers another is not told from one that does not")
+	}
+}
+
+func TestCovers(t *testing.T) {
+	tests := []struct {
+		path, other string
+		want        bool
+	}{
+		{"/**", "/a/{x}/**", true},
+		{"/a/**", "/a/**", true},
+		{"/a/**", "/a/b/**", true},
+		{"/a/b/**", "/a/**", false},
+		{"/a/b", "/a/**", false},
+		{"/a", "/a/**", false},
+		{"/a/**", "/b/**", false},
+		{"/a/**", "/{x}/**", false},
+		{"/{x}/**", "/a/**", true},
+		{"/{x}/**", "/{y}/**", true},
+		{"/{x}/**", "//**", false},
+		{"//**", "//**", true},
+		{"//**", "/a/**", false},
+		{"//**", "/{x}/**", false},
+	}
+	for _, tt := range tests {
+		var templates [2]template
+		for i, text := range []string{tt.path, tt.other} {
+			var err error
+			if templates[i], err = parseTemplate(text, pathRules{doubleSlash: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := templates[0].covers(templates[1]); got != tt.want {
+			t.Errorf("%s covers %s: %v", tt.path, tt.other, got)
+		}
 	}
 }
 

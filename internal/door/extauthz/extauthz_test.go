@@ -281,11 +281,24 @@ func TestOneLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"Forbidden":           "Forbidden",
 		"a\r\nx: y\x00\u0085": "a  x: y  ",
+		long[:maxLine]:        long[:maxLine],
 		"x" + long:            "x" + long[:maxLine-2] + "…",
 	} {
 		if got := oneLine(text); got != want {
 			t.Errorf("oneLine(%.20q) = %q, want %q", text, got, want)
 		}
+	}
+}
+
+// A header_map may hold texts in place of bytes.
+func TestHeaderMapOfTexts(t *testing.T) {
+	s, _ := newServer(t, newEngine(t, routes))
+	in := checkRequest(encodings[1], "GET", "/strip", reader)
+	for _, h := range in.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {
+		h.Value, h.RawValue = string(h.GetRawValue()), nil
+	}
+	if out := check(t, s, in); out.GetOkResponse() == nil {
+		t.Errorf("denied: %v", out)
 	}
 }
 

@@ -180,6 +180,12 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+func TestNewAcceptsTheLongestTolerance(t *testing.T) {
+	o := Options{Issuers: testIssuers(t)}
+	o.Issuers[0].Leeway, o.Issuers[0].ClockSkew = maxTolerance, maxTolerance
+	New(o) // does not panic
+}
+
 func TestVerifierKeepsItsOwnOptions(t *testing.T) {
 	o := Options{Issuers: testIssuers(t)}
 	v := New(o)

@@ -168,28 +168,13 @@ func parseTime(v jsontext.Value) (int64, bool) {
 	if negative {
 		return 0, false
 	}
-	shift := clampedInt(exponent) - len(fraction) // the value is digits × 10^shift
+	// 0 if there is none. What 31 bits cannot hold is cut to them: more than any token's length makes up for.
+	power, _ := strconv.ParseInt(exponent, 10, 31)
 	significant := strings.TrimRight(digits, "0")
-	shift += len(digits) - len(significant)
+	shift := int(power) - len(fraction) + len(digits) - len(significant) // the value is significant × 10^shift
 	if shift < 0 || len(significant)+shift > len(strconv.Itoa(maxTime)) {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(significant+strings.Repeat("0", shift), 10, 64)
 	return n, err == nil && n <= maxTime
-}
-
-// clampedInt returns the value of an exponent, which is "" or digits with a sign or none. A value beyond
-// what any token is long enough to make up for is cut.
-func clampedInt(s string) int {
-	const beyond = 1 << 30
-	n, err := strconv.Atoi(s)
-	switch {
-	case s == "":
-		return 0
-	case err == nil && -beyond < n && n < beyond:
-		return n
-	case s[0] == '-':
-		return -beyond
-	}
-	return beyond
 }

@@ -389,6 +389,15 @@ func TestErrorsAreFitForALog(t *testing.T) {
 	}
 }
 
+func TestErrorNamesThePartOfTheToken(t *testing.T) {
+	h, c, s := b64("{}"), b64("{}"), b64("s")
+	for token, want := range map[string]string{"=." + c + "." + s: "part 1 ", h + ".=." + s: "part 2 ", h + "." + c + ".=": "part 3 "} {
+		if _, _, err := DecodeUnverified(token); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q: %v", want, err)
+		}
+	}
+}
+
 func TestVerifyJudgesAtTheGivenTime(t *testing.T) {
 	v := newVerifier(t)
 	c := authz.Credential{Kind: authz.KindJWT, Value: hs256(header(), payload("exp", "1800000001", "nbf", "1799999000"))}
