@@ -48,7 +48,8 @@ e2e: build $(ENVOY) $(TOOLS)/bin/grpcurl $(TOOLS)/bin/gotestsum
 
 # An input is minimized a little only: with Go's own minute for it a short run does nothing else.
 fuzz: ## each fuzz target for TIME: 10s, or a number of executions such as 10000000x
-	@set -e; grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' cmd internal passport | sort | while IFS=: read -r file target; do \
+	@set -e; targets=$$(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9]*' cmd internal passport); \
+	echo "$$targets" | sort | while IFS=: read -r file target; do \
 		echo "$$file $${target#func }"; \
 		go test "./$$(dirname $$file)" -toolexec $(CURDIR)/tools/fuzz-own.sh -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(TIME) -fuzzminimizetime 100x; \
 	done

@@ -8,6 +8,7 @@ import (
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/problem"
+	"github.com/passgate/passgate/internal/terminal"
 )
 
 type explainCommand struct {
@@ -78,7 +79,7 @@ func (c *explainCommand) print(p *program, d *authz.Decision, trace *authz.Trace
 	if c.JSON {
 		err = printJSON(p.stdout, e)
 	} else {
-		_, err = io.WriteString(p.stdout, printable(e.text())) // a path is decoded, and a stranger's
+		_, err = io.WriteString(p.stdout, terminal.Text(e.text())) // a path is decoded, and a stranger's
 	}
 	switch {
 	case err != nil:

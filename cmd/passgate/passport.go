@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/passgate/passgate/internal/terminal"
 	"github.com/passgate/passgate/passport"
 )
 
@@ -33,6 +34,6 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, printable(string(text))+"\n")
+	_, err = io.WriteString(w, terminal.Text(string(text))+"\n")
 	return err
 }

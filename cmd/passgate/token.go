@@ -8,14 +8,13 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/terminal"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
 
@@ -161,24 +160,9 @@ func printUnverified(w io.Writer, token string) error {
 		if err := part.text.Indent(jsontext.WithIndent("  ")); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintf(w, "%s %s\n", part.name, printable(string(part.text))); err != nil {
+		if _, err := fmt.Fprintf(w, "%s %s\n", part.name, terminal.Text(string(part.text))); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// printable returns JSON text in which what a terminal might obey is escaped, as JSON itself allows.
-func printable(text string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if r == '\n' || unicode.IsPrint(r) {
-			b.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			fmt.Fprintf(&b, `\u%04x`, unit)
-		}
-	}
-	return b.String()
 }

@@ -138,16 +138,3 @@ func TestPassportDecode(t *testing.T) {
 		c.run(t, "passport", "decode", bad).must(t, exitNo).mustComplain(t, "passgate: not a passport")
 	}
 }
-
-func TestInspectShowsNothingThatATerminalObeys(t *testing.T) {
-	for text, want := range map[string]string{
-		"{\n  \"a\": \"é\"\n}":      "{\n  \"a\": \"é\"\n}",
-		"\u009b31m":                 `\u009b31m`,
-		"\u202egnp.exe":             `\u202egnp.exe`,
-		"\x7f\U000e0001 \U0001f600": `\u007f\udb40\udc01 😀`,
-	} {
-		if got := printable(text); got != want {
-			t.Errorf("printable(%q) = %s, want %s", text, got, want)
-		}
-	}
-}

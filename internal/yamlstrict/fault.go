@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/passgate/passgate/internal/terminal"
 )
 
 // Pos is a place in a file. Line and Column count from 1; the zero value is no place in particular.
@@ -31,20 +33,7 @@ func (f *Fault) Error() string {
 		b.WriteString(f.Field + ": ")
 	}
 	b.WriteString(f.Text)
-	return printable(b.String())
-}
-
-// printable escapes what a terminal would obey: a fault names words of the file.
-func printable(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		if r < ' ' || r == 0x7f {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
+	return terminal.Line(b.String()) // a fault names words of the file
 }
 
 // Unwrap returns the cause.
