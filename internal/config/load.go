@@ -174,16 +174,20 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 		}
 		field := fmt.Sprintf("routes[%d].%s", fault.Route, fault.Field)
 		if when := (*condition.Error)(nil); errors.As(fault.Err, &when) {
-			text := when.Text
-			if l.doc.FromEnvironment(field) {
-				text = "cannot be compiled; try it written out" // the text may show a part of the value
-			}
-			l.doc.FaultWithin(field, routes[fault.Route].When, when.Line, when.Column, "%s", text)
+			l.doc.FaultWithin(field, routes[fault.Route].When, when.Line, when.Column, "%s", l.quoting(field, when.Text))
 			continue
 		}
-		l.doc.Fault(field, "%s", fault.Text)
+		l.doc.Fault(field, "%s", l.quoting(field, fault.Text))
 	}
 	return p
+}
+
+// quoting returns what another package says of a value, unless that may quote a part of a variable's.
+func (l *loader) quoting(field, text string) string {
+	if l.doc.FromEnvironment(field) {
+		return "is not accepted; try it written out, to see why"
+	}
+	return text
 }
 
 // unjoin returns the errors that errors.Join has put together.
@@ -201,12 +205,13 @@ func unjoin(err error) []error {
 func (l *loader) judgeIdentity() *identity.Stamper {
 	for i, name := range l.file.Headers.Keep {
 		if err := identity.CheckKeep(name); err != nil {
-			l.doc.Fault(fmt.Sprintf("headers.keep[%d]", i), "%v", err)
+			field := fmt.Sprintf("headers.keep[%d]", i)
+			l.doc.Fault(field, "%s", l.quoting(field, err.Error()))
 		}
 	}
 	template, err := identity.ParseTemplate(l.file.ProxyState.Template)
 	if err != nil {
-		l.doc.Fault("proxy_state.template", "%v", err)
+		l.doc.Fault("proxy_state.template", "%s", l.quoting("proxy_state.template", err.Error()))
 	}
 	return identity.New(template, l.file.Headers.Keep)
 }

@@ -134,3 +134,43 @@ func TestFaultsShowNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// A variable may stand in any field, and its value in no fault: whole, quoted, in parts or in lower case.
+func TestFaultsShowNoVariable(t *testing.T) {
+	const secret = "Secret/{of}/{of}/a*\"test"
+	env := func(string) (string, bool) { return secret, true }
+	for _, text := range []string{
+		"routes: [{path: \"${S}\"}]",
+		"routes: [{path: \"/${S}\"}]",
+		"routes: [{path: /, hosts: [\"${S}\"]}]",
+		"routes: [{path: /, methods: [\"${S}\"]}]",
+		"routes: [{path: /, service: \"${S}\"}]",
+		"routes: [{path: /, when: \"'${S}\"}]",
+		"routes: [{path: /, access: \"${S}\"}]",
+		"headers: {keep: [\"${S}\"]}",
+		"proxy_state: {template: \"${S}\"}",
+		"listen: {grpc: \"${S}\"}",
+		"drain: {wait: \"${S}\"}",
+	} {
+		_, err := (&loader{dir: t.TempDir()}).load("f", []byte(text), env)
+		if err == nil || !strings.Contains(err.Error(), "(the value is that of ${S})") {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		for _, part := range []string{"Secret", "secret", "{of}", "a*", "test"} {
+			if strings.Contains(err.Error(), part) {
+				t.Errorf("%s: the fault shows %q of the variable: %v", text, part, err)
+			}
+		}
+	}
+}
+
+// A fault of one field may name another, such as an issuer: one of a variable by the variable.
+func TestFaultsOfOtherFieldsShowNoVariable(t *testing.T) {
+	const secret = "secret-of-a-test-in-a-name"
+	env := func(string) (string, bool) { return secret, true }
+	_, err := (&loader{dir: t.TempDir()}).load("f", []byte("issuers: [{name: \"${S}\", issuer: b, algorithms: [HS256], secret: x}]\nroutes: [{path: /, credentials: [b]}]\n"), env)
+	if err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(err.Error(), "want one of ${S}") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -214,6 +214,7 @@ func (d *decoder) replace(n *yaml.Node, path string) (text string, replaced, ok 
 			value = m[3]
 		default:
 			d.doc.from[path] = append(d.doc.from[path], "${"+name+"}")
+			d.doc.values[name] = value
 		}
 		b.WriteString(value)
 		rest, replaced = rest[len(m[0]):], true

@@ -22,7 +22,10 @@ package yamlstrict
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -52,6 +55,7 @@ type Document struct {
 	faulty map[string]bool     // paths that have a fault of their own
 	inside map[string]bool     // paths that have a fault, or hold one that has
 	from   map[string][]string // by dotted path, the variables that were read for a value
+	values map[string]string   // by name, what those variables hold
 	faults []*Fault
 }
 
@@ -59,7 +63,7 @@ type Document struct {
 // a reader that goes on to judge the values adds its own. With env, ${NAME} and ${NAME:-default} in values
 // are replaced from it, after the YAML was parsed.
 func Read(file string, data []byte, env Lookup, into any) *Document {
-	doc := &Document{file: file, data: data, places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}}
+	doc := &Document{file: file, data: data, places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}, values: map[string]string{}}
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("yamlstrict: cannot decode into %T, only into a pointer to a struct", into))
@@ -135,7 +139,7 @@ func (doc *Document) At(field, format string, args ...any) *Fault {
 }
 
 func (doc *Document) faultAt(pos Pos, field, format string, args ...any) *Fault {
-	text := fmt.Sprintf(format, args...)
+	text := doc.withoutValues(fmt.Sprintf(format, args...))
 	// Whoever mends it has to look at the environment and not at this line.
 	switch from := doc.from[field]; {
 	case len(from) > 1 && doc.LeftEmpty(field):
@@ -146,6 +150,20 @@ func (doc *Document) faultAt(pos Pos, field, format string, args ...any) *Fault 
 		text += " (the value is that of " + strings.Join(from, " and ") + ")"
 	}
 	return &Fault{File: doc.file, Pos: pos, Field: field, Text: text}
+}
+
+// withoutValues puts ${NAME} in place of what a variable holds: a secret may stand in any field, by mistake.
+func (doc *Document) withoutValues(text string) string {
+	const shortest = 16 // less is hardly a secret, and may be a word of the sentence itself
+	for _, name := range slices.Sorted(maps.Keys(doc.values)) {
+		value, quoted := doc.values[name], strconv.Quote(doc.values[name])
+		for _, form := range []string{value, quoted[1 : len(quoted)-1]} {
+			if len(form) >= shortest {
+				text = strings.ReplaceAll(text, form, "${"+name+"}")
+			}
+		}
+	}
+	return text
 }
 
 // Fault adds a fault of a field. A field that has one already keeps the first: the others follow from it.
