@@ -17,9 +17,7 @@ package condition
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -50,34 +48,49 @@ func (e *Error) Error() string { return e.Text }
 // Condition is a compiled expression.
 type Condition struct {
 	program cel.Program
+	text    string
 	names   []string // of what it looks at, for traces
 }
 
 var _ policy.Condition = (*Condition)(nil)
 
-// base is the environment that all routes have in common.
-var base = mustEnv(cel.NewEnv(
-	cel.Variable("request.method", cel.StringType),
-	cel.Variable("request.host", cel.StringType),
-	cel.Variable("request.path", cel.StringType),
-	cel.Variable("request.headers", cel.MapType(cel.StringType, cel.StringType)),
-	cel.Variable("principal.user_id", cel.StringType),
-	cel.Variable("principal.issuer", cel.StringType),
-	cel.Variable("principal.roles", cel.ListType(cel.StringType)),
-	cel.Variable("principal.permissions", cel.ListType(cel.StringType)),
-	cel.Variable("principal.claims", cel.MapType(cel.StringType, cel.DynType)),
-	cel.Variable("context", cel.MapType(cel.StringType, cel.StringType)),
-	cel.ParserExpressionSizeLimit(maxCharacters),
-	cel.ParserRecursionLimit(maxNesting),
-	cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
-))
+// variable is a name of the language.
+type variable struct {
+	name  string
+	kind  *cel.Type
+	value func(*variables) any
+}
 
-func mustEnv(env *cel.Env, err error) *cel.Env {
+// known are all names but those of the path's parameters.
+var known = []variable{
+	{"request.method", cel.StringType, func(v *variables) any { return v.in.Method }},
+	{"request.host", cel.StringType, func(v *variables) any { return v.in.Host }},
+	{"request.path", cel.StringType, func(v *variables) any { return v.in.Path }},
+	{"request.headers", cel.MapType(cel.StringType, cel.StringType), func(v *variables) any { return v.headerMap() }},
+	{"principal.user_id", cel.StringType, func(v *variables) any { return v.principal.UserID }},
+	{"principal.issuer", cel.StringType, func(v *variables) any { return v.principal.Issuer }},
+	{"principal.roles", cel.ListType(cel.StringType), func(v *variables) any { return v.principal.Roles }},
+	{"principal.permissions", cel.ListType(cel.StringType), func(v *variables) any { return v.principal.Permissions }},
+	{"principal.claims", cel.MapType(cel.StringType, cel.DynType), func(v *variables) any { return v.claimMap() }},
+	{"context", cel.MapType(cel.StringType, cel.StringType), func(v *variables) any { return v.in.Context }},
+}
+
+// base is the environment that all routes have in common.
+var base = func() *cel.Env {
+	options := []cel.EnvOption{
+		cel.ParserExpressionSizeLimit(maxCharacters),
+		cel.ParserRecursionLimit(maxNesting),
+		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
+	}
+	for _, v := range known {
+		options = append(options, cel.Variable(v.name, v.kind))
+	}
+	env, err := cel.NewEnv(options...)
 	if err != nil {
 		panic(fmt.Sprintf("condition: %v", err))
 	}
 	return env
-}
+}()
 
 // Compile compiles an expression for a route whose path has these parameters. A failure is of type [*Error].
 func Compile(text string, parameters []string) (policy.Condition, error) {
@@ -101,9 +114,9 @@ func Compile(text string, parameters []string) (policy.Condition, error) {
 	if err != nil {
 		return nil, &Error{1, 1, "cannot be compiled: " + err.Error()}
 	}
-	c := &Condition{program: program}
+	c := &Condition{program: program, text: text}
 	for _, reference := range ast.NativeRep().ReferenceMap() {
-		if reference.Name != "" && !slices.Contains(c.names, reference.Name) {
+		if isVariable(reference.Name) && !slices.Contains(c.names, reference.Name) {
 			c.names = append(c.names, reference.Name)
 		}
 	}
@@ -111,66 +124,54 @@ func Compile(text string, parameters []string) (policy.Condition, error) {
 	return c, nil
 }
 
-// fields are what stands behind the first word of a name.
-var fields = map[string]string{
-	"request":   "method, host, path and headers",
-	"principal": "user_id, roles, permissions, issuer and claims",
-}
-
-// The library's errors that are put in other words.
-var (
-	unexpected = regexp.MustCompile(`^Syntax error: (?:mismatched input|extraneous input|no viable alternative at input|token recognition error at:) ('.*?')(?: expecting .*)?$`)
-	overload   = regexp.MustCompile(`^found no matching overload for '(.*)' applied to '(.*)'$`)
-	undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
-)
-
-// fault returns the first of the library's errors, in words for whoever writes a route.
-func fault(list []*cel.Error, parameters []string) *Error {
-	first := list[0]
-	e := &Error{max(first.Location.Line(), 1), max(first.Location.Column()+1, 1), firstLine(first.Message)}
-	if m := unexpected.FindStringSubmatch(e.Text); m != nil {
-		e.Text = m[1] + " is not expected here"
-		if m[1] == "'<EOF>'" {
-			e.Text = "something is missing here: the expression ends"
-		}
-	}
-	if m := overload.FindStringSubmatch(e.Text); m != nil {
-		e.Text = fmt.Sprintf("%s cannot be applied to %s", strings.Trim(m[1], "_@"), m[2])
-	}
-	m := undeclared.FindStringSubmatch(e.Text)
-	if m == nil {
-		return e
-	}
-	name := m[1]
-	e.Column -= max(strings.LastIndexByte(name, '.'), 0) // the library's place is that of the last dot
-	name, _, _ = strings.Cut(name, ".")
-	switch {
-	case fields[name] != "":
-		e.Text = fmt.Sprintf("%s has no such field; it has %s", name, fields[name])
-	case name == "path" && len(parameters) == 0:
-		e.Text = "the route's path has no parameters; name a segment, as in /orders/{id}, to compare it"
-	case name == "path":
-		e.Text = "the route's path has no such parameter; it has " + strings.Join(parameters, ", ")
-	default:
-		e.Text = fmt.Sprintf("%q is not known here; there are request, path, principal and context", name)
-	}
-	return e
-}
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
+// isVariable reports whether a name stands for a value, and not for a type.
+func isVariable(name string) bool {
+	return strings.HasPrefix(name, "path.") || slices.ContainsFunc(known, func(v variable) bool { return v.name == name })
 }
 
 // Holds implements [policy.Condition].
 func (c *Condition) Holds(ctx context.Context, in *policy.Input) (ok bool, compared string, err error) {
-	vars := &variables{in: in}
+	vars := newVariables(in)
 	value, _, err := c.program.ContextEval(ctx, vars)
 	if err != nil {
-		return false, "", errors.New(firstLine(err.Error()))
+		return false, "", fmt.Errorf("%s; %s", c.cause(err), vars.show(c.names))
 	}
 	if ok = value == types.True; !ok || in.Explain {
 		compared = vars.show(c.names)
 	}
 	return ok, compared, nil
+}
+
+// causes are the beginnings of the library's errors and what is said in their place: in full they may quote the
+// value of a header or a claim, which is for no log.
+var causes = []struct{ begins, text string }{
+	{"no such key", "a key is missing"},
+	{"no such overload", "a value is of another type than the expression takes"},
+	{"type conversion error", "a value cannot be converted"},
+	{"invalid RFC 3339 timestamp", "a text is no timestamp (RFC 3339)"},
+	{"unknown time zone", "a text is no time zone"},
+	{"error parsing regexp", "a text is no regular expression"},
+	{"index out of bounds", "an index is out of bounds"},
+	{"integer overflow", "integer overflow"},
+	{"unsigned integer overflow", "integer overflow"},
+	{"timestamp overflow", "timestamp overflow"},
+	{"duration overflow", "duration overflow"},
+	{"division by zero", "division by zero"},
+	{"modulus by zero", "modulus by zero"},
+	{"operation cancelled: actual cost limit exceeded", "it costs more than an evaluation may"},
+	{"operation interrupted", "it was interrupted: the request ended, or ran out of time"},
+}
+
+// cause returns why an evaluation failed.
+func (c *Condition) cause(err error) string {
+	text := err.Error()
+	if key, ok := strings.CutPrefix(text, "no such key: "); ok && strings.Contains(c.text, key) {
+		return text
+	}
+	for _, known := range causes {
+		if strings.HasPrefix(text, known.begins) {
+			return known.text
+		}
+	}
+	return "it fails on a value"
 }

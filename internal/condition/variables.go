@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/policy"
@@ -16,49 +17,31 @@ import (
 
 // variables gives an expression its values, each made when it is asked for.
 type variables struct {
-	in      *policy.Input
-	headers map[string]string
-	claims  map[string]any
+	in        *policy.Input
+	principal *authz.Principal // not nil
+	headers   map[string]string
+	claims    map[string]any
 }
 
 var _ cel.Activation = (*variables)(nil)
+
+func newVariables(in *policy.Input) *variables {
+	v := &variables{in: in, principal: in.Principal}
+	if v.principal == nil {
+		v.principal = &authz.Principal{}
+	}
+	return v
+}
 
 // Parent implements [cel.Activation].
 func (v *variables) Parent() cel.Activation { return nil }
 
 // ResolveName implements [cel.Activation].
 func (v *variables) ResolveName(name string) (any, bool) {
-	principal := v.in.Principal
-	if principal == nil {
-		principal = &authz.Principal{}
-	}
-	switch name {
-	case "request.method":
-		return v.in.Method, true
-	case "request.host":
-		return v.in.Host, true
-	case "request.path":
-		return v.in.Path, true
-	case "request.headers":
-		if v.headers == nil {
-			v.headers = headerMap(v.in.Headers)
+	for i := range known {
+		if known[i].name == name {
+			return known[i].value(v), true
 		}
-		return v.headers, true
-	case "principal.user_id":
-		return principal.UserID, true
-	case "principal.issuer":
-		return principal.Issuer, true
-	case "principal.roles":
-		return principal.Roles, true
-	case "principal.permissions":
-		return principal.Permissions, true
-	case "principal.claims":
-		if v.claims == nil {
-			v.claims = claimMap(principal.Claims)
-		}
-		return v.claims, true
-	case "context":
-		return v.in.Context, true
 	}
 	for _, p := range v.in.Parameters {
 		if name == "path."+p.Name {
@@ -71,37 +54,38 @@ func (v *variables) ResolveName(name string) (any, bool) {
 // secret are the headers that carry credentials.
 var secret = []string{"authorization", "proxy-authorization", "cookie"}
 
-// headerMap returns headers by their name in lower case, repeats joined as Envoy joins them. Which of Envoy's
-// two encodings they came in makes no difference.
-func headerMap(lines []authz.Header) map[string]string {
-	all := make(map[string]string, len(lines))
-	for _, h := range lines {
+// headerMap returns the headers by their name in lower case, repeats joined as Envoy joins them. Which of
+// Envoy's two encodings they came in makes no difference.
+func (v *variables) headerMap() map[string]string {
+	if v.headers != nil {
+		return v.headers
+	}
+	v.headers = make(map[string]string, len(v.in.Headers))
+	for _, h := range v.in.Headers {
 		name := strings.ToLower(h.Name)
 		if slices.Contains(secret, name) {
 			continue
 		}
-		if earlier, repeated := all[name]; repeated {
+		if earlier, repeated := v.headers[name]; repeated {
 			h.Value = earlier + "," + h.Value
 		}
-		all[name] = h.Value
+		v.headers[name] = h.Value
 	}
-	return all
+	return v.headers
 }
 
-// claimMap reads a JSON object. What its source has verified is one; anything else is as good as empty.
-func claimMap(text []byte) map[string]any {
-	claims := map[string]any{}
-	if len(text) > 0 {
-		d := json.NewDecoder(bytes.NewReader(text))
+// claimMap returns the claims, a JSON object. What its source has verified is one; anything else is as good as
+// empty.
+func (v *variables) claimMap() map[string]any {
+	if v.claims == nil {
+		d := json.NewDecoder(bytes.NewReader(v.principal.Claims))
 		d.UseNumber()
-		if d.Decode(&claims) != nil {
-			return map[string]any{}
+		if d.Decode(&v.claims) != nil || v.claims == nil {
+			v.claims = map[string]any{}
 		}
+		number(v.claims)
 	}
-	for name, value := range claims {
-		claims[name] = number(value)
-	}
-	return claims
+	return v.claims
 }
 
 // number turns the numbers in a value into CEL's int where they are one, else double: an id of many digits
@@ -126,7 +110,11 @@ func number(value any) any {
 	return value
 }
 
-// show returns variables as a text: the value of a string or list, but of a map its names alone.
+// maxShown bounds what is shown of a variable, in bytes: a token may hold a thousand roles.
+const maxShown = 1 << 10
+
+// show returns variables as a text: the value of a string or list, but of headers and context the names alone,
+// and of claims the names and types.
 func (v *variables) show(names []string) string {
 	shown := make([]string, len(names))
 	for i, name := range names {
@@ -135,10 +123,25 @@ func (v *variables) show(names []string) string {
 		case map[string]string:
 			shown[i] = fmt.Sprintf("%s has %q", name, slices.Sorted(maps.Keys(value)))
 		case map[string]any:
-			shown[i] = fmt.Sprintf("%s has %q", name, slices.Sorted(maps.Keys(value)))
+			claims := slices.Sorted(maps.Keys(value))
+			for i, claim := range claims {
+				claims[i] = fmt.Sprintf("%q: %s", claim, typeOf(value[claim]))
+			}
+			shown[i] = fmt.Sprintf("%s has %v", name, claims)
 		default:
 			shown[i] = fmt.Sprintf("%s is %q", name, value)
 		}
+		if len(shown[i]) > maxShown {
+			shown[i] = strings.ToValidUTF8(shown[i][:maxShown], "") + "…"
+		}
 	}
 	return strings.Join(shown, ", ")
+}
+
+// typeOf returns the type of a value as expressions name it.
+func typeOf(value any) string {
+	if value == nil {
+		return "null"
+	}
+	return types.DefaultTypeAdapter.NativeToValue(value).Type().TypeName()
 }

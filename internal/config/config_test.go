@@ -196,7 +196,7 @@ func TestDefaultAccessHangsOnTheRoutes(t *testing.T) {
 }
 
 func TestWarningsNameTheFieldAndItsPlace(t *testing.T) {
-	for _, name := range []string{"unwise", "unwise-routes", "unwise-servers"} {
+	for _, name := range []string{"unwise", "unwise-routes", "unwise-servers", "unwise-empty"} {
 		c, err := Load("testdata/"+name+".yaml", testEnv)
 		if err != nil {
 			t.Fatal(err)

@@ -47,7 +47,7 @@ func (l *loader) judgeIssuers() []Issuer {
 		}
 		for j, algorithm := range in.Algorithms {
 			if slices.Contains(in.Algorithms[:j], algorithm) {
-				l.doc.Fault(fmt.Sprintf("%s.algorithms[%d]", at, j), "stands here again; take it out")
+				l.doc.Fault(fmt.Sprintf("%s.algorithms[%d]", at, j), "is a duplicate; remove it")
 			}
 			issuers[i].Algorithms = append(issuers[i].Algorithms, keyset.Algorithm(algorithm))
 		}

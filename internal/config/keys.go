@@ -161,11 +161,11 @@ func (l *loader) weighSecret(field string, s keySource, secret []byte) {
 		different[c] = true
 	}
 	if len(different) < fewBytes {
-		l.warn(field, "is made of fewer than %d different characters, so it can be guessed; write a random one, as of: head -c 32 /dev/urandom | base64", fewBytes)
+		l.doc.Warn(field, "is made of fewer than %d different characters, so it can be guessed; generate a random one, for example: head -c 32 /dev/urandom | base64", fewBytes)
 	}
 	if !s.isFile {
 		if !l.doc.FromEnvironment(field) {
-			l.warn(field, "whoever reads this file can sign tokens; write ${NAME} for a variable of the environment, or secret_file")
+			l.doc.Warn(field, "whoever reads this file can sign tokens; write ${NAME} for a variable of the environment, or secret_file")
 		}
 		return
 	}
@@ -174,9 +174,9 @@ func (l *loader) weighSecret(field string, s keySource, secret []byte) {
 	switch {
 	case err != nil: // it was there a moment ago
 	case info.Mode()&writable != 0:
-		l.warn(field, "others may write the file, and so choose whose tokens are taken: chmod 600")
+		l.doc.Warn(field, "others may write the file, and so choose whose tokens are taken: chmod 600")
 	case info.Mode()&readable != 0 && !isMountedSecret(l.path(s.value)):
-		l.warn(field, "every user of this machine may read the file, and so sign tokens: chmod 600")
+		l.doc.Warn(field, "every user of this machine may read the file, and so sign tokens: chmod 600")
 	}
 }
 

@@ -34,7 +34,6 @@ type loader struct {
 
 	embedded bool // an issuer may be without a key
 
-	unwise []*yamlstrict.Fault // warnings so far
 }
 
 // Load reads and validates the configuration file at path. env is [os.LookupEnv] or stands in for it.
@@ -103,7 +102,7 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 		return nil, err
 	}
 	l.warnOf(c)
-	c.Warnings = l.unwise
+	c.Warnings = l.doc.Warnings()
 	maskSecrets(reflect.ValueOf(&l.file).Elem())
 	c.file = l.file
 	return c, nil
@@ -156,7 +155,7 @@ func (l *loader) judgeRoutes() []policy.Route {
 func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.Policy {
 	for i, form := range l.file.Paths.Allow {
 		if slices.Contains(l.file.Paths.Allow[:i], form) {
-			l.doc.Fault(fmt.Sprintf("paths.allow[%d]", i), "stands here again; take it out")
+			l.doc.Fault(fmt.Sprintf("paths.allow[%d]", i), "is a duplicate; remove it")
 		}
 	}
 	p, err := policy.New(policy.Options{

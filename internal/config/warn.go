@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"net/url"
@@ -9,63 +8,55 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/condition"
 	"github.com/passgate/passgate/internal/yamlstrict"
 )
 
-// maxWarnings bounds what is said of one file.
-const maxWarnings = 1000
-
-// warn adds a warning: what is valid and unwise.
-func (l *loader) warn(field, format string, args ...any) {
-	if len(l.unwise) < maxWarnings {
-		l.unwise = append(l.unwise, l.doc.At(field, format, args...))
-	}
-}
-
-// warnOf adds the warnings of a configuration without faults, and puts all in the order of lines.
+// warnOf adds the warnings of a configuration without faults.
 func (l *loader) warnOf(c *Config) {
 	l.warnOfServers(c)
 	l.warnOfIssuers(c)
 	l.warnOfRoles()
 	l.warnOfRoutes()
 	l.warnOfShadows(c)
-	slices.SortStableFunc(l.unwise, func(a, b *yamlstrict.Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
 }
 
 func (l *loader) warnOfServers(c *Config) {
 	if address := c.Listen.GRPC; !strings.HasPrefix(address, "unix://") && !isLoopback(address) {
-		l.warn("listen.grpc", "other machines can reach it: whoever does can ask for anyone's passport with that one's token; use loopback, a unix socket, or a mesh that enforces mTLS and names the callers")
+		l.doc.Warn("listen.grpc", "other machines can reach it: whoever does, and holds a user's token, can obtain that user's passport; use loopback, a unix socket, or a mesh that enforces mTLS and names the callers")
 	}
 	if c.Listen.Debug != "" {
-		l.warn("listen.debug", "every user of this machine can read there what is in memory; take it out when it has served")
+		l.doc.Warn("listen.debug", "every user of this machine can read there what is in memory; remove it when you have finished debugging")
 	}
 	if c.Drain.Wait == 0 {
-		l.warn("drain.wait", "Envoy goes on sending requests until its health check fails, and they are lost; write more than its interval times its unhealthy threshold, such as 5s")
+		l.doc.Warn("drain.wait", "Envoy goes on sending requests until its health check fails, and they are lost; write more than its interval times its unhealthy threshold, such as 5s")
 	}
 	if c.Log.Decisions == "none" {
-		l.warn("log.decisions", "none: nobody can find out later why a request was refused; write denied")
+		l.doc.Warn("log.decisions", "none: nobody can find out later why a request was refused; write denied")
 	}
 	if l.file.DefaultAccess == "public" {
-		l.warn("default_access", "public: a path that no route names is open to everyone; use deny and name the public routes")
+		l.doc.Warn("default_access", "public: a path that no route names is open to everyone; use deny and name the public routes")
 	}
 	for i := range l.file.Paths.Allow {
-		l.warn(fmt.Sprintf("paths.allow[%d]", i), "an upstream may read such a path in another way than the routes do; take it out, or make sure of every upstream")
+		l.doc.Warn(fmt.Sprintf("paths.allow[%d]", i), "an upstream may read such a path in another way than the routes do; take it out, or make sure of every upstream")
 	}
 }
 
 func (l *loader) warnOfIssuers(c *Config) {
 	if len(c.Issuers) == 0 {
-		l.warn("issuers", "there is none, so every request that needs a credential is refused; name one")
+		l.doc.Warn("issuers", "there is none, so every request that needs a credential is refused; name one")
 	}
 	for i, issuer := range c.Issuers {
 		at := fmt.Sprintf("issuers[%d]", i)
 		if issuer.Audiences == nil {
-			l.warn(at+".audiences", "any: a token that the issuer made for another service is taken here; list the audiences of this one")
+			l.doc.Warn(at+".audiences", "any: a token that the issuer made for another service is taken here; list the audiences of this one")
+		}
+		if j := slices.Index(issuer.Audiences, "any"); j >= 0 {
+			l.doc.Warn(fmt.Sprintf("%s.audiences[%d]", at, j), "an audience of this name is asked for; to take every audience write audiences: any")
 		}
 		if u, err := url.Parse(issuer.Issuer); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()+":0") {
-			l.warn(at+".issuer", "an issuer is an https URL (RFC 8414 §2); if its tokens say so too, write https://")
+			l.doc.Warn(at+".issuer", "an issuer is an https URL (RFC 8414 §2); if its tokens say so too, write https://")
 		}
 	}
 }
@@ -74,7 +65,7 @@ func (l *loader) warnOfRoles() {
 	for _, role := range slices.Sorted(maps.Keys(l.file.Roles)) {
 		at, permissions := yamlstrict.Join("roles", role), l.file.Roles[role]
 		if len(permissions) == 0 {
-			l.warn(at, "grants nothing; list its permissions, or take it out")
+			l.doc.Warn(at, "grants nothing; list its permissions, or take it out")
 		}
 		l.warnOfPermissions(at, permissions)
 	}
@@ -86,11 +77,11 @@ func (l *loader) warnOfPermissions(at string, permissions []string) {
 		field := fmt.Sprintf("%s[%d]", at, i)
 		switch {
 		case strings.Contains(permission, "*"):
-			l.warn(field, "a permission is compared whole, and * is a character like any other; list the permissions that are meant")
+			l.doc.Warn(field, "a permission is compared whole, and * is a character like any other; list the permissions that are meant")
 		case strings.ContainsAny(permission, " \t\r\n,"):
-			l.warn(field, "a scope holds no blank and a list of permissions no comma, so a token can hardly grant it; write it without, or as several")
+			l.doc.Warn(field, "a scope holds no blank and a list of permissions no comma, so a token can hardly grant it; write it without, or as several")
 		case slices.Contains(permissions[:i], permission):
-			l.warn(field, "stands here again; take it out")
+			l.doc.Warn(field, "is a duplicate; remove it")
 		}
 	}
 }
@@ -105,16 +96,34 @@ var registeredMethods = strings.Fields(`ACL BASELINE-CONTROL BIND CHECKIN CHECKO
 // foreignParameter is a segment as other routers write a parameter: :id or <id>.
 var foreignParameter = regexp.MustCompile(`/(:([A-Za-z_][A-Za-z0-9_]*)|<(?:[a-z]+:)?([A-Za-z_][A-Za-z0-9_]*)>)(?:/|$)`)
 
+// regularExpression is a segment as other routers write a pattern.
+var regularExpression = regexp.MustCompile(`/([^/]*(?:\[[^/]*\]|\([^/]*\|[^/]*\)|\.\+)[^/]*)`)
+
 func (l *loader) warnOfRoutes() {
+	if given := l.doc.Has("routes") || l.doc.LeftEmpty("routes"); given && len(l.file.Routes) == 0 && !l.doc.Has("default_access") {
+		l.doc.Warn("routes", "there is none, so default_access is authenticated: whoever has a credential may call everything; write default_access: deny")
+	}
+	issuers := map[string]string{}
+	for _, issuer := range l.file.Issuers {
+		issuers[issuer.Name] = issuer.Issuer
+	}
 	for i, r := range l.file.Routes {
 		at := fmt.Sprintf("routes[%d]", i)
 		for _, field := range []string{"hosts", "methods", "permissions", "credentials", "when"} {
 			if field := at + "." + field; l.doc.LeftEmpty(field) {
-				l.warn(field, "is left empty, so the route has no such restriction; write it, or take the field out")
+				l.doc.Warn(field, "is left empty, so the route has no such restriction; write it, or take the field out")
 			}
 		}
 		if m := foreignParameter.FindStringSubmatch(r.Path); m != nil {
-			l.warn(at+".path", "%s stands for itself alone; did you mean {%s}?", m[1], m[2]+m[3])
+			l.doc.Warn(at+".path", "%s stands for itself alone; did you mean {%s}?", m[1], m[2]+m[3])
+		}
+		if m := regularExpression.FindStringSubmatch(r.Path); m != nil {
+			l.doc.Warn(at+".path", "%s stands for itself alone: a path is no regular expression; write {name} for any one segment", m[1])
+		}
+		if r.When != "" {
+			for _, e := range condition.Unwise(r.When, access(r.Access) == authz.AccessPublic, issuers) {
+				l.doc.WarnWithin(at+".when", r.When, e.Line, e.Column, "%s", l.quoting(at+".when", e.Text))
+			}
 		}
 		for j, method := range r.Methods {
 			field := fmt.Sprintf("%s.methods[%d]", at, j)
@@ -122,9 +131,9 @@ func (l *loader) warnOfRoutes() {
 			switch {
 			case near == method:
 			case near != "":
-				l.warn(field, "is no registered method; did you mean %s?", near)
+				l.doc.Warn(field, "is no registered method; did you mean %s?", near)
 			default:
-				l.warn(field, "is no registered method; write one such as GET, if it is not one of your own")
+				l.doc.Warn(field, "is no registered method; write one such as GET, if it is not one of your own")
 			}
 		}
 		l.warnOfPermissions(at+".permissions", r.Permissions)
@@ -139,13 +148,13 @@ func (l *loader) warnOfShadows(c *Config) {
 			at := fmt.Sprintf("routes[%d]", i)
 			by = append(by, fmt.Sprintf("%s on line %d", at, l.doc.Pos(at).Line))
 		}
-		take := "takes"
+		match := "matches"
 		if len(by) > 1 {
-			take = "take"
+			match = "match"
 		}
 		if more := len(by) - 3; more > 0 {
 			by = append(by[:3], fmt.Sprintf("%d more", more))
 		}
-		l.warn(fmt.Sprintf("routes[%d].path", shadow.Route), "no request comes to this route: %s, before it, %s all that it would; put it above, or take it out", strings.Join(by, " and "), take)
+		l.doc.Warn(fmt.Sprintf("routes[%d].path", shadow.Route), "is unreachable: %s %s every request that it would; move it above, or remove it", strings.Join(by, " and "), match)
 	}
 }

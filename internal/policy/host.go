@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// canonicalHost returns a request's host in lower case, without port and without trailing dot. A host
+// CanonicalHost returns a request's host in lower case, without port and without trailing dot. A host
 // that hops are known to read in different ways is refused, and why says which form it has.
-func canonicalHost(raw string) (host, why string) {
+func CanonicalHost(raw string) (host, why string) {
 	if raw == "" {
 		return "", "it is empty"
 	}

@@ -415,16 +415,16 @@ func TestCanonicalHost(t *testing.T) {
 		{"my_service", "my_service"},
 	}
 	for _, tt := range tests {
-		if got, why := canonicalHost(tt.raw); got != tt.want || why != "" {
-			t.Errorf("canonicalHost(%q) = %q, %q; want %q", tt.raw, got, why, tt.want)
+		if got, why := CanonicalHost(tt.raw); got != tt.want || why != "" {
+			t.Errorf("CanonicalHost(%q) = %q, %q; want %q", tt.raw, got, why, tt.want)
 		}
 	}
 	for _, raw := range []string{
 		"", ".", "..", ":80", "a,b", "a@b", "user@example.com", "a/b", `a\b`, "a b", " a", "a\t", "a\x00", "a..", "a.:80.",
 		"a:b", "a:80:80", "::1", "[::1", "[::1]x", "[::1]:x", "[]", "[a]", "[127.0.0.1]", "a]b[c", "a[::1]", "::1]", "[fe80::1%25eth0]", "a%2e", "a?b", "a#b", "é.com", "a!b", "a\xff",
 	} {
-		if got, why := canonicalHost(raw); why == "" {
-			t.Errorf("canonicalHost(%q) = %q, want a refusal", raw, got)
+		if got, why := CanonicalHost(raw); why == "" {
+			t.Errorf("CanonicalHost(%q) = %q, want a refusal", raw, got)
 		}
 	}
 }
@@ -436,7 +436,7 @@ func FuzzCanonicalHost(f *testing.F) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		host, why := canonicalHost(raw)
+		host, why := CanonicalHost(raw)
 		if why != "" {
 			return
 		}
@@ -455,7 +455,7 @@ func FuzzCanonicalHost(f *testing.F) {
 			}
 		}
 		for _, other := range same {
-			if got, why := canonicalHost(other); got != host {
+			if got, why := CanonicalHost(other); got != host {
 				t.Errorf("%q is %q, but %q is %q %s", raw, host, other, got, why)
 			}
 		}

@@ -140,7 +140,7 @@ func compile(r Route, paths pathRules, fault func(field, format string, args ...
 		fault("service", "%v", err)
 	}
 	for i, host := range r.Hosts {
-		if canonical, why := canonicalHost(host); why != "" || canonical != host {
+		if canonical, why := CanonicalHost(host); why != "" || canonical != host {
 			fault(fmt.Sprintf("hosts[%d]", i), "%q is not a host in lower case without port and trailing dot, such as api.example.com", host)
 		}
 	}
@@ -161,6 +161,9 @@ func compile(r Route, paths pathRules, fault func(field, format string, args ...
 	if r.Access == authz.AccessPublic && len(r.Permissions) > 0 {
 		fault("permissions", "a public route reads no credential, so it cannot require a permission; take out access: public or the permissions")
 	}
+	if r.Access == authz.AccessPublic && len(r.Sources) > 0 {
+		fault("credentials", "a public route reads no credential; take out access: public or the credentials")
+	}
 	return route{Route: r, path: path, service: service}
 }
 
@@ -175,7 +178,7 @@ func (p *Policy) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
 		r.Trace.Add("path", "refused", why)
 		return authz.Rule{}, authz.ReasonPathAmbiguous, "path: " + why
 	}
-	host, why := canonicalHost(r.Host)
+	host, why := CanonicalHost(r.Host)
 	if why != "" {
 		r.Trace.Add("host", "refused", why)
 		return authz.Rule{}, authz.ReasonHostAmbiguous, "host: " + why

@@ -162,6 +162,7 @@ func TestNewRefuses(t *testing.T) {
 		{"empty method", Route{Path: "/", Methods: []string{""}}, "methods[0]", "is not a method"},
 		{"empty permission", Route{Path: "/", Permissions: []string{"a", ""}}, "permissions[1]", "is empty"},
 		{"public with a permission", Route{Path: "/", Access: authz.AccessPublic, Permissions: []string{"a"}}, "permissions", "public route"},
+		{"public with a source of credentials", Route{Path: "/", Access: authz.AccessPublic, Sources: []string{"a"}}, "credentials", "public route"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,14 +10,22 @@ import (
 // 1, as a parser of the text does. The fault stands at that place in the file, or where the field begins if
 // the file does not show it, as with a variable.
 func (doc *Document) FaultWithin(field, value string, line, column int, format string, args ...any) {
-	if doc.faulty[field] {
-		return
+	if !doc.faulty[field] {
+		doc.add(doc.faultAt(doc.within(field, value, line, column), field, format, args...))
 	}
+}
+
+// WarnWithin is [Document.Warn] of a place within the text of a field, as in [Document.FaultWithin].
+func (doc *Document) WarnWithin(field, value string, line, column int, format string, args ...any) {
+	doc.warn(doc.faultAt(doc.within(field, value, line, column), field, format, args...))
+}
+
+func (doc *Document) within(field, value string, line, column int) Pos {
 	pos := doc.Pos(field)
 	if !doc.FromEnvironment(field) {
 		pos = within(doc.data, pos, value, line, column)
 	}
-	doc.add(doc.faultAt(pos, field, format, args...))
+	return pos
 }
 
 // within returns where a character of a scalar stands in its file, or the scalar's own place if its text

@@ -57,6 +57,7 @@ type Document struct {
 	from   map[string][]string // by dotted path, the variables that were read for a value
 	values map[string]string   // by name, what those variables hold
 	faults []*Fault
+	unwise []*Fault
 }
 
 // Read reads a YAML file into the struct that into points to. The faults are in the document's Err, to which
@@ -133,11 +134,6 @@ func (doc *Document) Pos(field string) Pos {
 	}
 }
 
-// At returns a fault of a field, for a warning: the document does not keep it.
-func (doc *Document) At(field, format string, args ...any) *Fault {
-	return doc.faultAt(doc.Pos(field), field, format, args...)
-}
-
 func (doc *Document) faultAt(pos Pos, field, format string, args ...any) *Fault {
 	text := doc.withoutValues(fmt.Sprintf(format, args...))
 	// Whoever mends it has to look at the environment and not at this line.
@@ -169,8 +165,25 @@ func (doc *Document) withoutValues(text string) string {
 // Fault adds a fault of a field. A field that has one already keeps the first: the others follow from it.
 func (doc *Document) Fault(field, format string, args ...any) {
 	if !doc.faulty[field] {
-		doc.add(doc.At(field, format, args...))
+		doc.add(doc.faultAt(doc.Pos(field), field, format, args...))
 	}
+}
+
+// Warn adds a warning of a field: what is valid and unwise.
+func (doc *Document) Warn(field, format string, args ...any) {
+	doc.warn(doc.faultAt(doc.Pos(field), field, format, args...))
+}
+
+func (doc *Document) warn(f *Fault) {
+	if len(doc.unwise) < maxFaults {
+		doc.unwise = append(doc.unwise, f)
+	}
+}
+
+// Warnings returns all warnings so far, in the order of lines.
+func (doc *Document) Warnings() []*Fault {
+	sortByPlace(doc.unwise)
+	return doc.unwise
 }
 
 func (doc *Document) add(f *Fault) {
