@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 
 	"github.com/passgate/passgate/internal/authz"
@@ -54,8 +55,8 @@ func (c *explainCommand) Run(ctx context.Context, p *program) error {
 	switch {
 	case c.Path == "" && c.Log == "":
 		return usagef("--path: is missing; write the path of the request, or --log for lines of the log")
-	case c.Log != "" && (c.Path != "" || c.Token != "" || len(c.Header) > 0):
-		return usagef("--log: stands in place of a request; take out --path, --token and -H")
+	case c.Log != "" && (c.Path != "" || c.Token != "" || len(c.Header) > 0 || c.Require != "" || len(c.Context) > 0):
+		return usagef("--log: replaces the request; drop --path, --token, -H, --require and --context")
 	}
 	cfg, err := c.loadOrDefault(p)
 	if err != nil {
@@ -93,8 +94,11 @@ func (c *explainCommand) print(p *program, d *authz.Decision, trace *authz.Trace
 }
 
 func (c *explainCommand) request(p *program) (*authz.Request, error) {
-	r := &authz.Request{Method: c.Method, Host: c.Host, Require: authz.SplitPermissions(c.Require), Context: c.Context, Trace: &authz.Trace{}}
-	r.Require = append(r.Require, authz.SplitPermissions(c.Context[authz.RequiredPermission])...)
+	r := &authz.Request{Method: c.Method, Host: c.Host, Context: map[string]string{}, Trace: &authz.Trace{}}
+	maps.Copy(r.Context, c.Context)
+	if c.Require != "" {
+		r.Context[authz.RequiredPermission] += "," + c.Require
+	}
 	r.Path, _, _ = strings.Cut(c.Path, "?")
 	for i, line := range c.Header {
 		name, value, ok := strings.Cut(line, ":")

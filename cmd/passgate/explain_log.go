@@ -58,7 +58,7 @@ func (c *explainCommand) explainLog(ctx context.Context, p *program, cfg *config
 		r := line.request()
 		d := line.engine(cfg, p.now).Decide(ctx, r)
 		if problem.Code(&d) != line.Code {
-			r.Trace.Add("log", "differs", "the configuration has changed since, or the line does not hold what the answer hung on")
+			r.Trace.Add("log", "differs", "the configuration has changed since, or the decision depended on something that is not logged")
 		}
 		if err = c.print(p, &d, r.Trace); err != nil && !errors.Is(err, errNo) {
 			return err
@@ -97,16 +97,24 @@ func readDenials(in io.Reader) ([]*loggedDecision, error) {
 
 // request returns the request of the line, with a credential where one was looked at.
 func (l *loggedDecision) request() *authz.Request {
-	r := &authz.Request{Method: l.Method, Host: l.Host, Path: l.Path, Require: l.Requires, Trace: &authz.Trace{}}
+	r := &authz.Request{Method: l.Method, Host: l.Host, Path: l.Path, Trace: &authz.Trace{}}
+	r.Context = map[string]string{authz.RequiredPermission: strings.Join(l.Requires, ",")}
+	r.NeedService = l.Code == problem.CodeOf(authz.ReasonNoService)
+	if l.Code == problem.CodeOf(authz.ReasonPathAmbiguous) && !strings.HasPrefix(l.Cause, "path: ") {
+		r.Malformed = l.Cause // it was the door that could not read the path
+	}
 	r.Headers = append(r.Headers, authz.Header{Name: "X-Request-ID", Value: l.RequestID})
 	r.Trace.Add("log", "read", fmt.Sprintf("%s: %d %s, %s", l.Time.Format(time.RFC3339), l.Status, l.Code, l.Cause))
 	credential := authz.Header{Name: "Authorization", Value: "Bearer that.was.logged"}
 	switch l.Code {
-	case refusalCode(authz.ReasonCredentialMissing):
-	case refusalCode(authz.ReasonCredentialsMultiple):
+	case problem.CodeOf(authz.ReasonCredentialsMultiple):
 		r.Headers = append(r.Headers, credential, credential)
-	default:
+	case problem.CodeOf(authz.ReasonCredentialExpired), problem.CodeOf(authz.ReasonCredentialInvalid), problem.CodeOf(authz.ReasonUnavailable):
 		r.Headers = append(r.Headers, credential)
+	default:
+		if l.UserID != "" {
+			r.Headers = append(r.Headers, credential)
+		}
 	}
 	return r
 }
@@ -123,9 +131,6 @@ func (l *loggedDecision) engine(cfg *config.Config, now func() time.Time) *authz
 	})
 }
 
-// refusalCode returns the code of a refusal for a reason.
-func refusalCode(r authz.Reason) string { return problem.Code(&authz.Decision{Reason: r}) }
-
 // Verify implements [authz.Verifier] with what the line says of the credential.
 func (l *loggedDecision) Verify(context.Context, authz.Credential, time.Time) (*authz.Identity, error) {
 	switch {
@@ -133,18 +138,22 @@ func (l *loggedDecision) Verify(context.Context, authz.Credential, time.Time) (*
 		return &authz.Identity{Principal: authz.Principal{
 			Source: l.Source, Issuer: l.Issuer, UserID: l.UserID, Roles: l.Roles, Permissions: l.Permissions,
 		}}, nil
-	case l.Code == refusalCode(authz.ReasonCredentialExpired):
-		return nil, &authz.ExpiredError{Source: l.Source, Detail: l.causeAfter(new(authz.ExpiredError))}
-	case l.Code == refusalCode(authz.ReasonCredentialInvalid):
-		return nil, fmt.Errorf("%w: %s", authz.ErrCredentialInvalid, l.causeAfter(authz.ErrCredentialInvalid))
+	case l.Code == problem.CodeOf(authz.ReasonCredentialExpired):
+		return nil, loggedError{l.Cause, &authz.ExpiredError{}}
+	case l.Code == problem.CodeOf(authz.ReasonCredentialInvalid):
+		return nil, loggedError{l.Cause, authz.ErrCredentialInvalid}
 	}
 	return nil, errors.New(l.Cause)
 }
 
-// causeAfter returns the cause without the words of an error that it began with.
-func (l *loggedDecision) causeAfter(err error) string {
-	return strings.TrimPrefix(strings.TrimPrefix(l.Cause, strings.TrimRight(err.Error(), ": ")), ": ") + " (as logged)"
+// loggedError is an error of a kind, in the words of the log.
+type loggedError struct {
+	cause string
+	kind  error
 }
+
+func (e loggedError) Error() string { return e.cause + " (as logged)" }
+func (e loggedError) Unwrap() error { return e.kind }
 
 // loggedPolicy is the policy of a configuration, with conditions that answer as they did.
 type loggedPolicy struct {
@@ -157,6 +166,9 @@ func (p loggedPolicy) Match(r *authz.Request) (authz.Rule, authz.Reason, string)
 	rule, reason, why := p.Policy.Match(r)
 	if rule.When != nil {
 		rule.When = p.line.when
+	}
+	if p.line.UserID == "" {
+		rule.Sources = nil // whose credential it was is not logged; the cause says if it was refused for that
 	}
 	return rule, reason, why
 }

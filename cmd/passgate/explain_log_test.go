@@ -13,6 +13,9 @@ import (
 )
 
 const whenConfig = cliConfig + `
+  - {name: blue, path: "/blue", access: optional, when: "'x-blue' in request.headers"}
+  - {name: no-service, path: "/no-service", access: public}
+  - {name: accounts-only, path: "/accounts-only", credentials: [accounts]}
   - {name: own-orders, path: "/api/orders/{user}/**", when: "path.user == principal.user_id && principal.claims.level > 2"}
   - {name: closed, path: "/closed", access: deny}
   - {name: partners, path: "/partners", credentials: [partner]}
@@ -48,7 +51,7 @@ func TestExplainLogRepeatsEveryDenial(t *testing.T) {
 	}{
 		{"permission missing", authz.Request{Method: "DELETE", Path: "/api/users/1", Headers: []authz.Header{reader}}, "insufficient_permissions",
 			[]string{"users-read: the method is DELETE, not GET", `user "ann", roles ["member"]`, `required ["delete"], held ["read"]`}},
-		{"permission missing that the context requires", authz.Request{Method: "GET", Path: "/docs/x", Headers: []authz.Header{reader}, Require: []string{"write"}}, "insufficient_permissions",
+		{"permission missing that the context requires", authz.Request{Method: "GET", Path: "/docs/x", Headers: []authz.Header{reader}, Context: map[string]string{authz.RequiredPermission: "write"}}, "insufficient_permissions",
 			[]string{`required ["write"], held ["read"]`}},
 		{"condition that is false", authz.Request{Method: "GET", Path: "/api/orders/bob/1", Headers: []authz.Header{reader}}, "forbidden",
 			[]string{"path.user == principal.user_id", `path.user is "bob"`, `principal.user_id is "ann"`}},
@@ -63,6 +66,10 @@ func TestExplainLogRepeatsEveryDenial(t *testing.T) {
 		{"another scheme", authz.Request{Method: "GET", Path: "/api/users/1", Headers: []authz.Header{{Name: "Authorization", Value: "Basic YTpi"}}}, "invalid_token", []string{"the Authorization scheme"}},
 		{"credential of another issuer", authz.Request{Method: "GET", Path: "/partners", Headers: []authz.Header{reader}}, "invalid_token", []string{"the route takes no credentials of accounts"}},
 		{"ambiguous path", authz.Request{Method: "GET", Path: "/docs/%2e%2e/x"}, "ambiguous_path", []string{"it has an encoded ."}},
+		{"expired, where one issuer is taken", authz.Request{Method: "GET", Path: "/accounts-only", Headers: []authz.Header{bearer("--ttl=-1m")}}, "token_expired", []string{"exp is"}},
+		{"condition that is false without a principal", authz.Request{Method: "GET", Path: "/blue"}, "forbidden", []string{"when         false"}},
+		{"no service where one is needed", authz.Request{Method: "GET", Path: "/no-service", NeedService: true}, "no_service", []string{"the route names none"}},
+		{"path that the door could not read", authz.Request{Method: "GET", Path: "/docs/x", Malformed: "its bytes"}, "ambiguous_path", []string{"its bytes"}},
 		{"ambiguous host", authz.Request{Method: "GET", Host: "a,b", Path: "/docs/x"}, "ambiguous_host", nil},
 	}
 	for _, tt := range tests {
@@ -122,7 +129,7 @@ func TestExplainLogMistakes(t *testing.T) {
 		{"an allow", allowed, []string{"--log", "-"}, "passgate: --log: the request was allowed; only denials are logged with what it takes to repeat them"},
 		{"no such file", "", []string{"--log", "no-such-file"}, "passgate: --log: open no-such-file: no such file or directory"},
 		{"a line without end", strings.Repeat("x", maxLogLine+1), []string{"--log", "-"}, "passgate: --log: bufio.Scanner: token too long"},
-		{"a request beside it", "", []string{"--log", "-", "--path", "/a"}, "passgate: --log: stands in place of a request; take out --path, --token and -H"},
+		{"a request beside it", "", []string{"--log", "-", "--path", "/a"}, "passgate: --log: replaces the request; drop --path, --token, -H, --require and --context"},
 		{"neither", "", nil, "passgate: --path: is missing; write the path of the request, or --log for lines of the log"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

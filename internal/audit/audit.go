@@ -1,7 +1,7 @@
 // Package audit records decisions: one log line, one count and one duration for each, whatever door asked.
 //
-// A line tells who asked for what and why the answer was what it was. It never holds a header, a token, a
-// query or a body. A metric has no label that a client could choose.
+// A line tells who asked for what and why the answer was what it was: of headers and claims, the names that a
+// refusing condition looked at. It never holds the value of a header, a token, a query or a body. A metric has no label that a client could choose.
 package audit
 
 import (
@@ -154,7 +154,7 @@ func (d *Door) log(ctx context.Context, r *authz.Request, decision *authz.Decisi
 		attrs = append(attrs, slog.String("cause", cut(decision.Cause, maxCause)))
 		attrs = appendList(attrs, "roles", principal.Roles)
 		attrs = appendList(attrs, "permissions", principal.Permissions)
-		attrs = appendList(attrs, "context_requires", r.Require)
+		attrs = appendList(attrs, "context_requires", r.Required())
 	}
 	d.recorder.log.LogAttrs(ctx, level, "decision", attrs...)
 }

@@ -109,7 +109,7 @@ func TestLine(t *testing.T) {
 			"route": "users", "service": "users-service", "source": "", "issuer": "", "user_id": "",
 			"cause": "the key set is down",
 		}},
-		{"denied for what the context requires", &authz.Request{Method: "GET", Host: "api.example.com", Path: "/public", Require: []string{"write"}}, map[string]any{
+		{"denied for what the context requires", &authz.Request{Method: "GET", Host: "api.example.com", Path: "/public", Context: map[string]string{authz.RequiredPermission: "write"}}, map[string]any{
 			"level": "INFO", "decision": "deny", "status": 401.0, "code": "missing_credentials", "path": "/public",
 			"route": "users", "service": "users-service", "source": "", "issuer": "", "user_id": "",
 			"cause": "no Authorization header", "context_requires": []any{"write"},

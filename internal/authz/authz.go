@@ -28,9 +28,8 @@ type Request struct {
 	// not reach the upstream is named for removal unseen.
 	HeadersFiltered bool
 
-	// Require are permissions asked for by trusted context, in addition to those of the route.
-	Require []string
-	// Context is the trusted context itself, for conditions. Nothing that a client sends is in it.
+	// Context is what the caller of passgate says of the request: [RequiredPermission], and what else conditions
+	// look at. Nothing that a client sends is in it.
 	Context map[string]string
 	// NeedService says that the door has to name a service: an allowed request whose route has none is
 	// ReasonNoService.

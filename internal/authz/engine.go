@@ -83,7 +83,7 @@ func (e *Engine) decide(ctx context.Context, r *Request) Decision {
 		return d.refuse(ReasonForbidden, why)
 	}
 
-	d.Required = union(rule.Permissions, r.Require)
+	d.Required = union(rule.Permissions, r.Required())
 	d.Identity, reason, why = e.authenticate(ctx, r, rule, len(d.Required) > 0)
 	if reason != ReasonGranted {
 		return d.refuse(reason, why)

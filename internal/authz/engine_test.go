@@ -122,9 +122,9 @@ func TestDecide(t *testing.T) {
 		{name: "permission in another case", headers: []authz.Header{good}, want: authz.ReasonPermissionMissing,
 			change: func(p *parts, _ *authz.Request) { p.rule.Permissions = []string{"Read"} }},
 		{name: "permission missing that context requires", headers: []authz.Header{good}, want: authz.ReasonPermissionMissing,
-			change: func(_ *parts, r *authz.Request) { r.Require = []string{"delete"} }},
+			change: func(_ *parts, r *authz.Request) { r.Context = map[string]string{authz.RequiredPermission: "delete"} }},
 		{name: "permission held that context requires", headers: []authz.Header{good}, want: authz.ReasonGranted,
-			change: func(_ *parts, r *authz.Request) { r.Require = []string{"read"} }},
+			change: func(_ *parts, r *authz.Request) { r.Context = map[string]string{authz.RequiredPermission: "read"} }},
 
 		{name: "public without a credential", want: authz.ReasonGranted, change: access(authz.AccessPublic)},
 		{name: "public with a bad credential", headers: []authz.Header{authorization("Bearer a.forged.token")}, want: authz.ReasonGranted, change: access(authz.AccessPublic)},
@@ -132,7 +132,7 @@ func TestDecide(t *testing.T) {
 		{name: "public, but context requires", want: authz.ReasonCredentialMissing,
 			change: func(p *parts, r *authz.Request) {
 				access(authz.AccessPublic)(p, r)
-				r.Require = []string{"read"}
+				r.Context = map[string]string{authz.RequiredPermission: "read"}
 			}},
 		{name: "optional without a credential", want: authz.ReasonGranted, change: access(authz.AccessOptional)},
 		{name: "optional with a good credential", headers: []authz.Header{good}, want: authz.ReasonGranted, change: access(authz.AccessOptional)},
@@ -140,7 +140,7 @@ func TestDecide(t *testing.T) {
 		{name: "optional, but context requires", want: authz.ReasonCredentialMissing,
 			change: func(p *parts, r *authz.Request) {
 				access(authz.AccessOptional)(p, r)
-				r.Require = []string{"read"}
+				r.Context = map[string]string{authz.RequiredPermission: "read"}
 			}},
 		{name: "deny without a credential", want: authz.ReasonForbidden, change: access(authz.AccessDeny)},
 		{name: "deny with a good credential", headers: []authz.Header{good}, want: authz.ReasonForbidden, change: access(authz.AccessDeny)},
@@ -391,7 +391,7 @@ func TestPanicIsLoggedWithItsStack(t *testing.T) {
 func TestInsufficientPermissionsListsAllRequiredAndHeld(t *testing.T) {
 	p, r := working(), request(authorization("Bearer a.good.token"))
 	p.rule.Permissions = []string{"read", "delete"}
-	r.Require = []string{"audit", "read"}
+	r.Context = map[string]string{authz.RequiredPermission: "audit,read"}
 	d := p.engine().Decide(t.Context(), r)
 	if want := []string{"read", "delete", "audit"}; !slices.Equal(d.Required, want) {
 		t.Errorf("required = %q, want %q", d.Required, want)
@@ -519,7 +519,7 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-func TestSplitPermissions(t *testing.T) {
+func TestRequired(t *testing.T) {
 	tests := []struct {
 		list string
 		want []string
@@ -530,8 +530,9 @@ func TestSplitPermissions(t *testing.T) {
 		{"read, delete ,,audit", []string{"read", "delete", "audit"}},
 	}
 	for _, tt := range tests {
-		if got := authz.SplitPermissions(tt.list); !slices.Equal(got, tt.want) {
-			t.Errorf("SplitPermissions(%q) = %q, want %q", tt.list, got, tt.want)
+		r := authz.Request{Context: map[string]string{authz.RequiredPermission: tt.list}}
+		if got := r.Required(); !slices.Equal(got, tt.want) {
+			t.Errorf("Required of %q = %q, want %q", tt.list, got, tt.want)
 		}
 	}
 }

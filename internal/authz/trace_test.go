@@ -43,7 +43,7 @@ func TestTrace(t *testing.T) {
 		}},
 		{"public, but a permission is required", func(p *parts, r *authz.Request) {
 			access(authz.AccessPublic)(p, r)
-			r.Require = []string{"read"}
+			r.Context = map[string]string{authz.RequiredPermission: "read"}
 		}, nil, "no Authorization header", []authz.Step{
 			{Name: "access", Result: "authenticated", Detail: "access is public, but permissions are required"},
 			{Name: "credential", Result: "refused", Detail: "no Authorization header"},

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"slices"
 	"strings"
@@ -85,14 +84,7 @@ func Load(file string) ([]Test, error) {
 }
 
 // codes are the words that expect.code may be.
-var codes = func() []string {
-	all := []string{problem.CodeAllowed}
-	for reason := range authz.Reason(math.MaxUint8) {
-		all = append(all, problem.Code(&authz.Decision{Reason: reason}))
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}()
+var codes = problem.Codes()
 
 // judgeSlips adds the faults of what could be read, and cannot be meant.
 func (t Test) judgeSlips(doc *yamlstrict.Document, at string) {
@@ -159,7 +151,6 @@ func (q Request) Authz(mint Minter) (*authz.Request, error) {
 		Method:  q.Method,
 		Host:    q.Host,
 		Headers: headers,
-		Require: authz.SplitPermissions(q.Context[authz.RequiredPermission]),
 		Context: q.Context,
 	}
 	r.Path, _, _ = strings.Cut(q.Path, "?")

@@ -4,6 +4,7 @@ package problem
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -80,7 +81,20 @@ func Code(d *authz.Decision) string {
 	if d.Allowed() {
 		return CodeAllowed
 	}
-	return row(d.Reason).Code
+	return CodeOf(d.Reason)
+}
+
+// CodeOf returns the stable word of a refusal.
+func CodeOf(r authz.Reason) string { return row(r).Code }
+
+// Codes returns all stable words, sorted.
+func Codes() []string {
+	all := []string{CodeAllowed}
+	for _, p := range refusals {
+		all = append(all, p.Code)
+	}
+	slices.Sort(all)
+	return all
 }
 
 // Body returns the problem as JSON (RFC 9457), the same at every door that answers in HTTP.

@@ -22,7 +22,6 @@ func requestFrom(in *authv3.CheckRequest) *authz.Request {
 		Method:  http.GetMethod(),
 		Host:    http.GetHost(),
 		Headers: make([]authz.Header, 0, len(http.GetHeaders())+len(lines)),
-		Require: authz.SplitPermissions(attributes.GetContextExtensions()[authz.RequiredPermission]),
 		Context: attributes.GetContextExtensions(),
 	}
 	r.Path, _, _ = strings.Cut(http.GetPath(), "?")

@@ -114,10 +114,8 @@ func asked(value string) (r *authz.Request, init, ok bool) {
 		if !isText {
 			return nil, false, false
 		}
-		for permission := range strings.SplitSeq(text, ",") {
-			if permission = strings.Trim(permission, " \t"); permission != "" {
-				r.Require = append(r.Require, permission)
-			}
+		if text != "" {
+			r.Context = map[string]string{authz.RequiredPermission: text}
 		}
 	}
 	headers, isObject := body["headers"].(map[string]any)

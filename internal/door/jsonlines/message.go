@@ -109,7 +109,9 @@ func request(body strict.Object) (*authz.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Require = authz.SplitPermissions(permissions)
+	if permissions != "" {
+		r.Context = map[string]string{authz.RequiredPermission: permissions}
+	}
 	r.Headers, err = headers(body["headers"])
 	return r, err
 }
