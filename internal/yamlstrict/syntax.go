@@ -20,7 +20,10 @@ const (
 	sayBracket    = "this bracket is never closed: write its other half at the end of the list or mapping"
 	sayVariable   = "put ${…} in quotes inside { } and [ ]"
 	sayInner      = "put a value that holds { } [ or ] in quotes inside { } and [ ]"
+	sayQuestion   = "put a value that holds a ? in quotes inside { } and [ ]"
+	sayComma      = "a comma is missing before this key"
 	sayBlank      = "write a blank after the colon"
+	sayDash       = "write a blank after the -"
 	sayColon      = "a second colon on one line: put a value that holds a colon and a blank in quotes"
 	sayDeeper     = "this line is indented below a line that has a value already: indent the keys of one mapping alike"
 	sayNoKey      = "this line has no colon: write key: value, or put a text of several lines in quotes"
@@ -150,7 +153,11 @@ var (
 	anchorStart       = regexp.MustCompile(`(?:^|[\s\[{,])[*&]`)
 	blockStart        = regexp.MustCompile(`(?:^|[\s\[{,])[|>]`)
 	tagStart          = regexp.MustCompile(`(?:^|[\s\[{,])!`)
-	afterQuoted       = regexp.MustCompile(`(?:^|[\s\[{,])(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|\[[^\[\]{}"']*\]) *([^\s,:#\]}"'])`)
+	dashWithoutBlank  = regexp.MustCompile(`^\s*(-)[A-Za-z_][A-Za-z0-9_]*:(?:\s|$)`)
+	keyWithoutComma   = regexp.MustCompile(`[{,]\s*[A-Za-z_][A-Za-z0-9_]*: +[^\s"'\[{,}][^,"'\[\]{}]*? ([A-Za-z_][A-Za-z0-9_]*):\s`)
+	questionInFlow    = regexp.MustCompile(`[{,]\s*[A-Za-z_][A-Za-z0-9_]*: +[^\s"'\[{,}][^,"\[\]{}]*?(\?)`)
+	// Quotes have a meaning at the beginning of a value alone.
+	afterQuoted       = regexp.MustCompile(`(?:^\s*(?:- +)+|: +|[\[{,]\s*)(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|\[[^\[\]{}"']*\]) *([^\s,:#\]}"'])`)
 	quotedThenColon   = regexp.MustCompile(`: +(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')(:\S)`)
 	noValue           = regexp.MustCompile(`[\[{,]\s*,`)
 	afterQuotedInList = regexp.MustCompile(`(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*') *(["'])`)
@@ -246,8 +253,9 @@ func (s *stop) block() (int, string) {
 			first = s.lineStart(max(0, start-1)) // whose text this line continues
 		}
 	}
-	if s.problem == "did not find expected key" || s.problem == "did not find expected <document start>" {
-		first = s.lineStart(max(0, s.lineStart(last)-1)) // the context is all of the mapping
+	switch s.problem {
+	case "did not find expected key", "did not find expected '-' indicator", "did not find expected <document start>":
+		first = s.lineStart(max(0, s.lineStart(last)-1)) // the context is all of the mapping or list
 	}
 	for at := first; at <= last; at = s.lineEnd(at) + 1 {
 		start, text := s.line(at)
@@ -261,6 +269,9 @@ func (s *stop) block() (int, string) {
 		}
 		if m := colonWithoutBlank.FindStringIndex(text); m != nil && s.problem != "did not find expected key" {
 			return start + m[1] - 2, sayBlank
+		}
+		if m := dashWithoutBlank.FindStringSubmatchIndex(text); m != nil {
+			return start + m[2], sayDash
 		}
 	}
 	if at, text := s.bracketFault(first, s.lineEnd(last)); text != "" {
@@ -283,9 +294,12 @@ func (s *stop) flow() (int, string) {
 	}
 	for at := first; at <= s.reached && at < len(s.data); at = s.lineEnd(at) + 1 {
 		start, text := s.line(at)
-		for _, after := range []*regexp.Regexp{afterQuoted, afterQuotedInList} {
-			if m := after.FindStringSubmatchIndex(text); m != nil {
-				return start + m[2], sayAfterValue
+		for _, fault := range []struct {
+			form *regexp.Regexp
+			text string
+		}{{afterQuoted, sayAfterValue}, {afterQuotedInList, sayAfterValue}, {keyWithoutComma, sayComma}, {questionInFlow, sayQuestion}} {
+			if m := fault.form.FindStringSubmatchIndex(text); m != nil {
+				return start + m[2], fault.text
 			}
 		}
 	}
