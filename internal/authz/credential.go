@@ -43,8 +43,11 @@ func findCredential(headers []Header) (Credential, Reason, string) {
 		}
 	}
 	// Envoy and many servers join repeats with a comma, which no credential contains.
-	if lines > 1 || strings.Contains(value, ",") {
+	switch {
+	case lines > 1:
 		return Credential{}, ReasonCredentialsMultiple, "more than one Authorization header"
+	case strings.Contains(value, ","):
+		return Credential{}, ReasonCredentialsMultiple, "a comma in the Authorization header, as if two were joined"
 	}
 	value = strings.Trim(value, " \t") // RFC 9110 §5.5: not part of a header's value
 	if value == "" {

@@ -106,7 +106,11 @@ func (l *loader) material(field string, s keySource) ([]byte, bool) {
 		return []byte(s.value), true
 	}
 	data, err := readFile(l.path(s.value), maxKeyFile)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(s.value, "://"):
+		l.doc.Fault(field, "names a file, and not a URL; save what is there to a file")
+		return nil, false
+	case err != nil:
 		// The name is not shown: someone may have put the secret itself there.
 		l.doc.Fault(field, "cannot read the file: %s; a relative name counts from the folder %s", cause(err), l.dir)
 		return nil, false
@@ -199,7 +203,7 @@ func form(material []byte) string {
 	case bytes.HasPrefix(bytes.TrimSpace(material), []byte("{")), bytes.Contains(material, []byte(`kty`)):
 		return "is a JWK, a JWKS or other JSON"
 	}
-	return "is the DER of a public key or certificate"
+	return "is a public key or certificate, perhaps in another encoding"
 }
 
 // nameKey gives the issuer's key its kid.

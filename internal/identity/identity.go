@@ -23,6 +23,9 @@ const (
 
 var names = []string{UserIDHeader, UserRoleHeader, UserPermissionsHeader, passport.Header, ProxyStateHeader, PassportSignatureHeader}
 
+// Names returns the names of all identity headers.
+func Names() []string { return slices.Clone(names) }
+
 // maxBytes bounds the identity headers together, names included. Envoy's limit of 60 KiB is for these and
 // the client's own.
 const maxBytes = 12 << 10

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -14,27 +17,48 @@ import (
 
 const pemBegin = "-----BEGIN "
 
-// LooksPublic reports whether material looks like a public key: PEM, a JWK or a JWKS, however broken or
-// wrapped, or the DER of a key or certificate, as it is or in base64. What does must never be taken as an
-// HMAC secret: the secret would be known to all who know the public key.
+// LooksPublic reports whether material looks like a public key: PEM, a JWK or a JWKS, an OpenSSH key, or the DER
+// of a key or certificate, however broken, and wrapped as tools and people wrap them. What does must never be
+// taken as an HMAC secret: the secret would be known to all who know the public key.
 func LooksPublic(material []byte) bool {
-	return bytes.Contains(material, []byte(pemBegin)) || looksJSON(material) ||
-		bytes.Contains(material, []byte(`"kty"`)) || bytes.Contains(material, []byte(`\"kty\"`)) || looksDER(material)
+	const layers = 3 // base64 of the hexadecimal of DER, with escaped line breaks
+	return looksPublic(string(material), layers)
 }
 
-func looksDER(material []byte) bool {
-	if isDER(material) {
+func looksPublic(text string, layers int) bool {
+	if publicMark.MatchString(text) || looksJSON([]byte(text)) || isDER([]byte(text)) {
 		return true
 	}
-	// Quotes, padding and line breaks are as the tool that wrote it likes.
-	text := strings.Trim(strings.Join(strings.Fields(string(material)), ""), `"'`)
-	text = strings.TrimRight(text, "=")
-	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		if der, err := encoding.DecodeString(text); err == nil && isDER(der) {
-			return true
+	if layers > 0 {
+		for _, unwrap := range unwrappings {
+			if inner := unwrap(text); inner != "" && inner != text && looksPublic(inner, layers-1) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// publicMark is what a key in text cannot do without: a line of PEM's armour, the kty of a JWK, or the type that
+// an OpenSSH key begins with (RFC 4253 §6.6), also in its base64.
+var publicMark = regexp.MustCompile(`(?i)\b(BEGIN|END)[ _+-]([A-Z0-9]+[ _+-])*(PUBLIC[ _+-]KEY|PRIVATE[ _+-]KEY|CERTIFICATE)\b|["'` + "`" + `]kty\\*["'` + "`" + `]|\bkty[ \t]*[:=]|` +
+	`\bssh-(rsa|dss|ed25519)[ \t]|\becdsa-sha2-nistp|AAAAB3NzaC1|AAAAC3NzaC1|AAAAE2VjZHNh`)
+
+// unwrappings undo one layer each, or return "".
+var unwrappings = []func(string) string{
+	func(s string) string { return strings.NewReplacer(`\n`, "\n", `\r`, "", `\"`, `"`).Replace(s) },
+	func(s string) string { inner, _ := url.PathUnescape(s); return inner },
+	func(s string) string { inner, _ := base64.RawStdEncoding.DecodeString(bare(s)); return string(inner) },
+	func(s string) string { inner, _ := base64.RawURLEncoding.DecodeString(bare(s)); return string(inner) },
+	func(s string) string {
+		inner, _ := hex.DecodeString(strings.ReplaceAll(bare(s), ":", ""))
+		return string(inner)
+	},
+}
+
+// bare returns an encoded text without quotes, padding and line breaks, which are as the tool that wrote it likes.
+func bare(s string) string {
+	return strings.TrimRight(strings.TrimPrefix(strings.Trim(strings.Join(strings.Fields(s), ""), `"'`), "0x"), "=")
 }
 
 // isDER reports whether data is a public key or a certificate.

@@ -10,10 +10,12 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"maps"
 	"math/big"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -360,12 +362,17 @@ func TestLooksPublic(t *testing.T) {
 		string(x509.MarshalPKCS1PublicKey(&material().rsa.PublicKey)), base64.StdEncoding.EncodeToString(certificate), string(certificate),
 		`"` + base64.StdEncoding.EncodeToString(der) + `"`, string(der), base64.StdEncoding.EncodeToString(der), base64.RawURLEncoding.EncodeToString(der),
 		base64.StdEncoding.EncodeToString(der)[:20] + "\n" + base64.StdEncoding.EncodeToString(der)[20:] + "\n",
+		base64.StdEncoding.EncodeToString([]byte(pem)), base64.RawURLEncoding.EncodeToString(with("RSA")), base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(pem)))),
+		hex.EncodeToString(der), strings.ToUpper(hex.EncodeToString(der)), "0x" + hex.EncodeToString(der), base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(der))),
+		strings.ReplaceAll(strings.TrimSpace(strings.Split(pem, "-----")[2]), "\n", `\n`), strings.SplitN(pem, "\n", 2)[1], strings.ReplaceAll(pem, "-----", "----"), url.PathEscape(pem), url.QueryEscape(pem),
+		strings.ReplaceAll(string(with("RSA")), `"`, `'`), "kty: RSA\nn: abc\n", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ== somebody", "AAAAC3NzaC1lZDI1NTE5AAAAIA==", "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY=",
+		"from=\"*\" ssh-ed25519 AAAA", base64.StdEncoding.EncodeToString([]byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==")),
 	} {
 		if !LooksPublic([]byte(text)) {
 			t.Errorf("%.60q could be taken as a secret", text)
 		}
 	}
-	for _, text := range []string{"", "public_key_here", "{curly-secret}", "kty", "-----", "BEGIN", "MCowBQYDK2VwAyEA"} {
+	for _, text := range []string{"", "public_key_here", "{curly-secret}", "kty", "-----", "BEGIN", "MCowBQYDK2VwAyEA", "beginning public keys", "100%", "c2VjcmV0LW9mLWEtdGVzdC1vZi1uby13b3J0aA==", "736563726574", `a\nsecret`} {
 		if LooksPublic([]byte(text)) {
 			t.Errorf("%q could not be given as a secret", text)
 		}

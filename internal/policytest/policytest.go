@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/problem"
 	"github.com/passgate/passgate/internal/yamlstrict"
 )
@@ -101,6 +102,19 @@ func (t Test) judgeSlips(doc *yamlstrict.Document, at string) {
 		text, _ := claims[claim].(string)
 		if _, err := time.ParseDuration(text); err == nil && strings.ContainsAny(text, "hms") {
 			doc.Fault(at+".request.token."+claim, "want seconds since 1970, such as 4102444800; left out, exp is an hour ahead")
+		}
+	}
+	sent := slices.AppendSeq(identity.Names(), maps.Keys(t.Request.Headers))
+	if t.Request.Token != nil {
+		sent = append(sent, "Authorization")
+	}
+	for name, value := range t.Expect.Headers {
+		if value == "" && !slices.ContainsFunc(sent, func(s string) bool { return strings.EqualFold(s, name) }) {
+			field, text := yamlstrict.Join(at+".expect.headers", name), "the request has no such header, so this proves nothing"
+			if near := yamlstrict.Nearest(name, identity.Names()); near != "" {
+				text += "; did you mean " + near + "?"
+			}
+			doc.Fault(field, "%s", text)
 		}
 	}
 	for name := range t.Request.Context { // any name is good for a condition, but not a slip of this one

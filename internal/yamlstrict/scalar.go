@@ -140,7 +140,7 @@ func wanted(t reflect.Type, r rules) string {
 	case reflect.String:
 		return "text"
 	case reflect.Bool:
-		return "true or false, without quotes"
+		return "true or false, in lower case and without quotes"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return "a whole number"
 	case reflect.Slice:
