@@ -77,11 +77,11 @@ var known = []variable{
 
 // base is the environment that all routes have in common.
 var base = func() *cel.Env {
-	options := []cel.EnvOption{
+	options := append(matchOptions(),
 		cel.ParserExpressionSizeLimit(maxCharacters),
 		cel.ParserRecursionLimit(maxNesting),
-		cel.ASTValidators(cel.ValidateRegexLiterals(), cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
-	}
+		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
+	)
 	for _, v := range known {
 		options = append(options, cel.Variable(v.name, v.kind))
 	}
@@ -109,8 +109,8 @@ func Compile(text string, parameters []string) (policy.Condition, error) {
 	if t := ast.OutputType(); !t.IsExactType(cel.BoolType) {
 		return nil, &Error{1, 1, fmt.Sprintf("is of type %s, not bool; compare it, as in principal.claims.active == true", t)}
 	}
-	// Constant parts, regular expressions among them, are computed once.
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.InterruptCheckFrequency(100))
+	// Constant parts are computed once.
+	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(costs{}), cel.InterruptCheckFrequency(100))
 	if err != nil {
 		return nil, &Error{1, 1, "cannot be compiled: " + err.Error()}
 	}
@@ -150,7 +150,7 @@ var causes = []struct{ begins, text string }{
 	{"type conversion error", "a value cannot be converted"},
 	{"invalid RFC 3339 timestamp", "a text is no timestamp (RFC 3339)"},
 	{"unknown time zone", "a text is no time zone"},
-	{"error parsing regexp", "a text is no regular expression"},
+	{"the text is too long to match", "a text is too long for matches"},
 	{"index out of bounds", "an index is out of bounds"},
 	{"integer overflow", "integer overflow"},
 	{"unsigned integer overflow", "integer overflow"},

@@ -60,16 +60,15 @@ func (v *variables) headerMap() map[string]string {
 	if v.headers != nil {
 		return v.headers
 	}
-	v.headers = make(map[string]string, len(v.in.Headers))
+	lines := make(map[string][]string, len(v.in.Headers))
 	for _, h := range v.in.Headers {
-		name := strings.ToLower(h.Name)
-		if slices.Contains(secret, name) {
-			continue
+		if name := strings.ToLower(h.Name); !slices.Contains(secret, name) {
+			lines[name] = append(lines[name], h.Value)
 		}
-		if earlier, repeated := v.headers[name]; repeated {
-			h.Value = earlier + "," + h.Value
-		}
-		v.headers[name] = h.Value
+	}
+	v.headers = make(map[string]string, len(lines))
+	for name, values := range lines {
+		v.headers[name] = strings.Join(values, ",")
 	}
 	return v.headers
 }
