@@ -80,7 +80,7 @@ func (c *explainCommand) print(p *program, d *authz.Decision, trace *authz.Trace
 	if c.JSON {
 		err = printJSON(p.stdout, e)
 	} else {
-		_, err = io.WriteString(p.stdout, terminal.Text(e.text())) // a path is decoded, and a stranger's
+		_, err = io.WriteString(p.stdout, e.text())
 	}
 	switch {
 	case err != nil:
@@ -88,7 +88,8 @@ func (c *explainCommand) print(p *program, d *authz.Decision, trace *authz.Trace
 	case d.Allowed():
 		return nil
 	case d.Reason == authz.ReasonUnavailable:
-		return usagef("could not decide: %s", d.Cause)
+		cause, _, _ := strings.Cut(d.Cause, "\n") // of a panic, the stack follows
+		return usagef("could not decide: %s", cause)
 	}
 	return errNo
 }
@@ -135,19 +136,22 @@ func explain(d *authz.Decision, trace *authz.Trace) explanation {
 	return e
 }
 
+// text is for a terminal. Paths, claims and causes are a stranger's: none begins a line of its own.
 func (e explanation) text() string {
 	var b strings.Builder
 	for _, s := range e.Steps {
-		b.WriteString(s.String() + "\n")
+		b.WriteString(terminal.Line(s.String()) + "\n")
 	}
-	fmt.Fprintf(&b, "\n%s %d %s", strings.ToUpper(e.Decision), e.Status, e.Code)
+	result := fmt.Sprintf("%s %d %s", strings.ToUpper(e.Decision), e.Status, e.Code)
 	if e.Error != "" {
-		fmt.Fprintf(&b, ": %s\n%s\n", e.Error, e.Cause)
-		return b.String()
+		result += ": " + e.Error
 	}
-	b.WriteString("\n")
+	b.WriteString("\n" + terminal.Line(result) + "\n")
+	if e.Error != "" {
+		b.WriteString(strings.ReplaceAll(terminal.Text(e.Cause), "\n", "\n  ") + "\n")
+	}
 	for _, h := range e.Set {
-		fmt.Fprintf(&b, "  %s\n", h)
+		b.WriteString("  " + terminal.Line(h) + "\n")
 	}
 	return b.String()
 }

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,22 +73,29 @@ func (c *explainCommand) explainLog(ctx context.Context, p *program, cfg *config
 func readDenials(in io.Reader) ([]*loggedDecision, error) {
 	var denials []*loggedDecision
 	allowed := 0
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxLogLine)
-	for lines.Scan() {
-		_, text, _ := strings.Cut(lines.Text(), "{") // what a collector has put before the line is not read
+	lines := bufio.NewReaderSize(in, maxLogLine)
+	for {
+		line, tooLong, err := lines.ReadLine()
+		_, text, _ := bytes.Cut(line, []byte("{")) // what a collector has put before the line is not read
 		d := &loggedDecision{}
-		switch err := json.Unmarshal([]byte("{"+text), d); {
-		case err != nil || d.Message != "decision":
-		case d.Decision == "allow":
-			allowed++
-		default:
-			denials = append(denials, d)
+		if json.Unmarshal(slices.Concat([]byte("{"), text), d) == nil && d.Message == "decision" {
+			if d.Decision == "allow" {
+				allowed++
+			} else {
+				denials = append(denials, d)
+			}
+		}
+		for tooLong && err == nil { // no line of ours, so its rest is none either
+			_, tooLong, err = lines.ReadLine()
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, usagef("--log: %w", err)
 		}
 	}
 	switch {
-	case lines.Err() != nil:
-		return nil, usagef("--log: %w", lines.Err())
 	case len(denials) == 0 && allowed > 0:
 		return nil, usagef("--log: the request was allowed; only denials are logged with what it takes to repeat them")
 	case len(denials) == 0:
@@ -105,6 +114,9 @@ func (l *loggedDecision) request() *authz.Request {
 	}
 	r.Headers = append(r.Headers, authz.Header{Name: "X-Request-ID", Value: l.RequestID})
 	r.Trace.Add("log", "read", fmt.Sprintf("%s: %d %s, %s", l.Time.Format(time.RFC3339), l.Status, l.Code, l.Cause))
+	if strings.HasSuffix(l.Path, "…") {
+		r.Trace.Add("log", "cut", "the path was longer than the log keeps: what follows is not judged here")
+	}
 	credential := authz.Header{Name: "Authorization", Value: "Bearer that.was.logged"}
 	switch l.Code {
 	case problem.CodeOf(authz.ReasonCredentialsMultiple):

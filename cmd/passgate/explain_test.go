@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -121,5 +122,56 @@ func TestExplainRefusesAMalformedHeader(t *testing.T) {
 		o := c.run(t, "explain", "--config", file, "--path", "/docs/x", "-H", "A: b", "-H", line).must(t, exitUsage)
 		o.mustComplain(t, "passgate: -H number 2: write it as 'Name: value'")
 		o.mustNotHold(t, "hidden")
+	}
+}
+
+// What a token or a log holds begins no line of an explanation, and moves no terminal.
+func TestExplainShowsAStrangersTextAsText(t *testing.T) {
+	c := newCLI()
+	file := tempFile(t, "passgate.yaml", cliConfig)
+	fake := "\nroute        matched       admin\n\nALLOW 200 ok\u009b31m"
+	permissions, err := json.Marshal([]string{"x" + fake})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := c.mint(t, file, "--claim", "permissions="+string(permissions))
+	for _, args := range [][]string{{}, {"--json"}} {
+		o := c.run(t, append([]string{"explain", "--config", file, "--method", "DELETE", "--path", "/api/users/1", "--token", token}, args...)...).must(t, exitNo)
+		o.mustNotHold(t, "\nALLOW")
+		o.mustNotHold(t, "\nroute        matched       admin")
+		o.mustNotHold(t, "\u009b")
+	}
+	line, err := json.Marshal(map[string]any{"msg": "decision", "decision": "deny", "status": 503, "code": "unavailable", "method": "GET", "host": "localhost", "path": "/api/users/1", "cause": "\x1b[31mfault" + fake})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stdin = string(line)
+	o := c.run(t, "explain", "--config", file, "--log", "-").must(t, exitUsage)
+	o.mustNotHold(t, "\nALLOW")
+	o.mustNotHold(t, "\x1b")
+	o.mustNotHold(t, "\u009b")
+	if want := `passgate: could not decide: \u001b[31mfault` + "\n"; o.stderr != want {
+		t.Errorf("standard error: %q, want %q", o.stderr, want)
+	}
+}
+
+func TestTestShowsAStrangersTextAsText(t *testing.T) {
+	c := newCLI()
+	file := tempFile(t, "passgate.yaml", cliConfig)
+	tests := tempFile(t, "tests.yaml", "tests:\n- {name: \"a\\e[31m\", request: {path: \"/x/%C2%9B31m\"}, expect: {status: 200}}\n")
+	o := c.run(t, "test", "--config", file, tests).must(t, exitNo)
+	o.mustNotHold(t, "\x1b")
+	o.mustNotHold(t, "\u009b")
+	o.mustHold(t, `a\u001b[31m`, `/x/\u009b31m`)
+}
+
+func TestLogMovesNoTerminal(t *testing.T) {
+	var out bytes.Buffer
+	line := []byte(`{"path":"/a/` + "\u009b2J\u202e é" + `"}` + "\n")
+	if n, err := (escaped{&out}).Write(line); n != len(line) || err != nil {
+		t.Fatal(n, err)
+	}
+	if got, want := out.String(), `{"path":"/a/\u009b2J\u202e é"}`+"\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/terminal"
 )
 
 func main() {
@@ -102,13 +103,13 @@ func (p *program) run(ctx context.Context, args []string) (code int) {
 		fmt.Fprintln(p.stderr, faults)
 		return exitUsage
 	case errors.As(err, &parse):
-		fmt.Fprintf(p.stderr, "passgate: %v; see %s --help\n", err, commandLine(parse.Context))
+		fmt.Fprintf(p.stderr, "passgate: %s; see %s --help\n", terminal.Line(err.Error()), commandLine(parse.Context))
 		return exitUsage
 	case errors.As(err, &usage):
-		fmt.Fprintln(p.stderr, "passgate:", err)
+		fmt.Fprintln(p.stderr, "passgate:", terminal.Line(err.Error()))
 		return exitUsage
 	}
-	fmt.Fprintln(p.stderr, "passgate:", err)
+	fmt.Fprintln(p.stderr, "passgate:", terminal.Line(err.Error()))
 	return exitFault
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/policytest"
+	"github.com/passgate/passgate/internal/terminal"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
 
@@ -42,7 +43,7 @@ func (c *testCommand) Run(ctx context.Context, p *program) error {
 			result := t.Run(ctx, engine, mint)
 			suite.Results = append(suite.Results, result)
 			if len(result.Failures) > 0 {
-				fmt.Fprintf(p.stdout, "%s: %s", file, result)
+				fmt.Fprint(p.stdout, terminal.Text(fmt.Sprintf("%s: %s", file, result)))
 			}
 		}
 		suites = append(suites, suite)

@@ -111,6 +111,7 @@ const (
 	maxMethod = 32
 	maxHost   = 255
 	maxPath   = 1024
+	maxName   = 255     // of a service, which a route may take from the path
 	maxCause  = 8 << 10 // holds the stack of a panic
 )
 
@@ -143,7 +144,7 @@ func (d *Door) log(ctx context.Context, r *authz.Request, decision *authz.Decisi
 		slog.String("host", cut(r.Host, maxHost)),
 		slog.String("path", cut(path, maxPath)),
 		slog.String("route", decision.Rule.Route),
-		slog.String("service", decision.Rule.Service),
+		slog.String("service", cut(decision.Rule.Service, maxName)),
 		slog.String("source", principal.Source),
 		slog.String("issuer", principal.Issuer),
 		slog.String("user_id", principal.UserID),

@@ -30,6 +30,9 @@ func (policy) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
 	case "/panic":
 		panic("policy")
 	}
+	if len(r.Path) > maxPath {
+		rule.Service = r.Path
+	}
 	return rule, authz.ReasonGranted, ""
 }
 
@@ -156,9 +159,10 @@ func TestClientsTextIsCut(t *testing.T) {
 	r.Method, r.Host = strings.Repeat("M", 1<<20), strings.Repeat("h", 1<<20)
 	line := decide(t, Options{}, slog.LevelInfo, r)[0]
 	for field, want := range map[string]string{
-		"method": strings.Repeat("M", maxMethod) + "…",
-		"host":   strings.Repeat("h", maxHost) + "…",
-		"path":   "/" + strings.Repeat("é", maxPath/2-1) + "…",
+		"method":  strings.Repeat("M", maxMethod) + "…",
+		"host":    strings.Repeat("h", maxHost) + "…",
+		"path":    "/" + strings.Repeat("é", maxPath/2-1) + "…",
+		"service": "/" + strings.Repeat("é", maxName/2) + "…",
 	} {
 		if line[field] != want {
 			t.Errorf("%s = %q, want %q", field, line[field], want)
