@@ -28,8 +28,8 @@ func TestAttackSize(t *testing.T) {
 	}
 	const mega = 1 << 20
 	good := controls()[0].token
-	// 100,000 levels fit into no limit that a
-	// configuration can set, so one engine has a limit beyond it, to show what the reader itself does.
+	// 100,000 levels fit into no limit that a configuration can set, so one engine has a limit beyond it, to show
+	// what the reader itself does.
 	tokens := []struct {
 		name, token string
 		ok          [3]bool // at the default limit, at the largest of a configuration, beyond
@@ -50,7 +50,7 @@ func TestAttackSize(t *testing.T) {
 		{"1 MB of claims", inClaims(`"` + strings.Repeat("x", mega*3/4) + `"`), [3]bool{false, false, true}},
 		{"1 MB of names", inClaims("{" + manyNames(60_000) + "}"), [3]bool{false, false, true}},
 		{"1 MB of one name repeated", inClaims(`{` + strings.Repeat(`"a":1,`, 120_000) + `"a":1}`), [3]bool{}},
-		{"1 MB of digits as exp", forge(accountsHeader, objectOf(map[string]string{"iss": quoted(accountsISS), "sub": `"a"`, "exp": strings.Repeat("9", mega*3/4)}), byAccounts), [3]bool{}},
+		{"1 MB of digits as exp", forge(accountsHeader, objectWith(accountsISS, "exp", strings.Repeat("9", mega*3/4)), byAccounts), [3]bool{}},
 		{"1 MB of dots", strings.Repeat(".", mega), [3]bool{}},
 		{"1 MB of A", strings.Repeat("A", mega), [3]bool{}},
 		{"1 MB of A and two dots", strings.Repeat("A", mega) + "..", [3]bool{}},
@@ -62,11 +62,10 @@ func TestAttackSize(t *testing.T) {
 	const beyond = 4 << 20
 	for i, limit := range []struct {
 		name  string
-		limit string
-		bytes int // of the limit
-	}{{"at the default limit", "", 8 << 10}, {"at the largest limit", "64KiB", 64 << 10}, {"beyond all limits", "64KiB", beyond}} {
+		bytes int
+	}{{"at the default limit", 8 << 10}, {"at the largest limit", 64 << 10}, {"beyond all limits", beyond}} {
 		t.Run(limit.name, func(t *testing.T) {
-			engine := attackEngine(t, limit.limit, func(c *config.Config) { c.Limits.Token = config.Size(limit.bytes) })
+			engine := attackEngine(t, config.Size(limit.bytes))
 			server := extauthz.New(engine, slog.New(slog.DiscardHandler))
 			var attacks []attack
 			for _, token := range tokens {

@@ -13,6 +13,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,7 +42,6 @@ const (
 )
 
 const attackConfig = `
-limits: {token: "${LIMIT:-8KiB}"}
 issuers:
   - {name: accounts, issuer: "https://auth.example.com", algorithms: [HS256], secret: "${SECRET}", kid: a1, audiences: any}
   - {name: other, issuer: "https://other.example.com", algorithms: [HS256], secret: "${OTHER_SECRET}", kid: o1, audiences: [api], clock_skew: 0s, user_prefix: "other:"}
@@ -86,8 +86,8 @@ func (k attackKeys) public() map[string]crypto.PublicKey {
 	return map[string]crypto.PublicKey{"rsa": &k.rsa.PublicKey, "ec": &k.ec.PublicKey, "ed": k.ed.Public()}
 }
 
-// attackEngine returns the engine of attackConfig. limit is limits.token, "" for its default.
-func attackEngine(t *testing.T, limit string, change func(*config.Config)) *authz.Engine {
+// attackEngine returns the engine of attackConfig, with this limit of a token's size or, with 0, its own.
+func attackEngine(t *testing.T, limit config.Size) *authz.Engine {
 	t.Helper()
 	dir := t.TempDir()
 	write := func(name string, data []byte) {
@@ -106,15 +106,15 @@ func attackEngine(t *testing.T, limit string, change func(*config.Config)) *auth
 	jwks, _ := json.Marshal(map[string]any{"keys": []any{set["r1"], set["e1"], set["d1"]}})
 	write("jwks.json", jwks)
 	write("passgate.yaml", []byte(attackConfig))
-	env := map[string]string{"SECRET": cliSecret, "OTHER_SECRET": cliOtherSecret, "UNNAMED_SECRET": unnamedSecret, "LIMIT": limit}
+	env := map[string]string{"SECRET": cliSecret, "OTHER_SECRET": cliOtherSecret, "UNNAMED_SECRET": unnamedSecret}
 	cfg, err := config.Load(filepath.Join(dir, "passgate.yaml"), func(name string) (string, bool) {
 		return env[name], env[name] != ""
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if change != nil {
-		change(cfg)
+	if limit != 0 {
+		cfg.Limits.Token = limit
 	}
 	return newEngine(cfg, cfg.Issuers, func() time.Time { return attackNow })
 }
@@ -128,7 +128,7 @@ type attack struct {
 // runAttacks puts each token to Check over gRPC.
 func runAttacks(t *testing.T, attacks []attack) {
 	t.Helper()
-	runAttacksOn(t, checkClient(t, attackEngine(t, "", nil)), attacks)
+	runAttacksOn(t, checkClient(t, attackEngine(t, 0)), attacks)
 }
 
 func runAttacksOn(t *testing.T, client authv3.AuthorizationClient, attacks []attack) {
@@ -194,6 +194,18 @@ func forge(header, claims string, sign signFunc) string {
 // claimsOf returns the least claims of an issuer's good token, and more members if any.
 func claimsOf(iss string, more ...string) string {
 	return `{"iss":` + quoted(iss) + `,"sub":"ann","exp":1800000001,"aud":"api"` + strings.Join(append([]string{""}, more...), ",") + `}`
+}
+
+// leastClaims are the claims that no token can do without, as JSON.
+func leastClaims(iss string) map[string]string {
+	return map[string]string{"iss": quoted(iss), "sub": `"ann"`, "exp": "1800000001"}
+}
+
+// objectWith is an object of the least claims and one more, or another for one of them.
+func objectWith(iss, claim, value string) string {
+	members := leastClaims(iss)
+	members[claim] = value
+	return objectOf(members)
 }
 
 func quoted(s string) string {
@@ -351,7 +363,7 @@ func TestAttackHeaderParameters(t *testing.T) {
 			attacks = append(attacks, attack{name + ": " + value, forge(`{"alg":"HS256","`+name+`":`+value+`}`, claimsOf(accountsISS), byAccounts), "invalid_token"})
 		}
 		attacks = append(attacks,
-			attack{name + " with an escape in its name", forge(`{"alg":"HS256","\u00`+hexOf(name[0])+name[1:]+`":1}`, claimsOf(accountsISS), byAccounts), "invalid_token"},
+			attack{name + " with an escape in its name", forge(`{"alg":"HS256",`+escapeOf(name[0])+name[1:]+`":1}`, claimsOf(accountsISS), byAccounts), "invalid_token"},
 			attack{name + " in the claims, where it says nothing", forge(accountsHeader, claimsOf(accountsISS, `"`+name+`":"x"`), byAccounts), "ok"},
 			attack{name + " in capitals, which is another name", forge(`{"alg":"HS256","`+strings.ToUpper(name)+`":"x"}`, claimsOf(accountsISS), byAccounts), "ok"})
 	}
@@ -368,10 +380,8 @@ func TestAttackHeaderParameters(t *testing.T) {
 	runAttacks(t, attacks)
 }
 
-func hexOf(c byte) string {
-	const digits = "0123456789abcdef"
-	return string([]byte{digits[c>>4], digits[c&15]})
-}
+// escapeOf returns a character as JSON may escape it.
+func escapeOf(c byte) string { return fmt.Sprintf(`\u%04x`, c) }
 
 func TestAttackRepeatedNames(t *testing.T) {
 	attacks := controls()
@@ -385,7 +395,7 @@ func TestAttackRepeatedNames(t *testing.T) {
 		if m.name != "alg" {
 			base = `"alg":"HS256",`
 		}
-		escaped := `"\u00` + hexOf(m.name[0]) + m.name[1:] + `":`
+		escaped := `"` + escapeOf(m.name[0]) + m.name[1:] + `":`
 		plain := `"` + m.name + `":`
 		header(m.name+" twice, the same", `{`+base+plain+m.good+`,`+plain+m.good+`}`)
 		header(m.name+" twice, the good first", `{`+base+plain+m.good+`,`+plain+m.bad+`}`)
@@ -408,10 +418,10 @@ func TestAttackRepeatedNames(t *testing.T) {
 		rest := []string{}
 		for _, name := range []string{"iss", "sub", "exp"} {
 			if name != claim {
-				rest = append(rest, `"`+name+`":`+map[string]string{"iss": quoted(accountsISS), "sub": `"ann"`, "exp": "1800000001"}[name])
+				rest = append(rest, `"`+name+`":`+leastClaims(accountsISS)[name])
 			}
 		}
-		escaped := `"\u00` + hexOf(claim[0]) + claim[1:] + `":` + value
+		escaped := `"` + escapeOf(claim[0]) + claim[1:] + `":` + value
 		plain := `"` + claim + `":` + value
 		object := func(members ...string) string { return "{" + strings.Join(append(members, rest...), ",") + "}" }
 		for name, text := range map[string]string{

@@ -19,7 +19,7 @@ func Parse(s string) (Text, error) {
 	for rest := s; ; {
 		literal, tail, found := strings.Cut(rest, "{")
 		if strings.Contains(literal, "}") {
-			return Text{}, fmt.Errorf("%q has a } without its {", s)
+			return Text{}, fmt.Errorf("%.64q has a } without its {", s)
 		}
 		t.literals = append(t.literals, literal)
 		if !found {
@@ -27,7 +27,7 @@ func Parse(s string) (Text, error) {
 		}
 		name, after, closed := strings.Cut(tail, "}")
 		if !closed || name == "" || strings.Contains(name, "{") {
-			return Text{}, fmt.Errorf("%q has a { without a name and its }", s)
+			return Text{}, fmt.Errorf("%.64q has a { without a name and its }", s)
 		}
 		t.names = append(t.names, name)
 		rest = after

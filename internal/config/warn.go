@@ -73,6 +73,7 @@ func (l *loader) warnOfRoles() {
 
 // warnOfPermissions warns of what can be no permission of a token, or adds nothing.
 func (l *loader) warnOfPermissions(at string, permissions []string) {
+	seen := map[string]bool{}
 	for i, permission := range permissions {
 		field := fmt.Sprintf("%s[%d]", at, i)
 		switch {
@@ -80,9 +81,10 @@ func (l *loader) warnOfPermissions(at string, permissions []string) {
 			l.doc.Warn(field, "a permission is compared whole, and * is a character like any other; list the permissions that are meant")
 		case strings.ContainsAny(permission, " \t\r\n,"):
 			l.doc.Warn(field, "a scope holds no blank and a list of permissions no comma, so a token can hardly grant it; write it without, or as several")
-		case slices.Contains(permissions[:i], permission):
+		case seen[permission]:
 			l.doc.Warn(field, "is a duplicate; remove it")
 		}
+		seen[permission] = true
 	}
 }
 

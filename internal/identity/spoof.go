@@ -78,13 +78,13 @@ var unseen = func() []string {
 func CheckKeep(name string) error {
 	switch folded := fold(name); {
 	case slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, folded) }):
-		return fmt.Errorf("%q can be read as an identity header of passgate's own, which a client never sets; take it out", name)
+		return fmt.Errorf("%.64q can be read as an identity header of passgate's own, which a client never sets; take it out", name)
 	case slices.Contains(overrides, folded):
-		return fmt.Errorf("%q can replace the method or path that was judged; take it out", name)
+		return fmt.Errorf("%.64q can replace the method or path that was judged; take it out", name)
 	case !isSpoof(name):
-		return fmt.Errorf("%q is not removed anyway; only names that begin with %s are: take it out", name, strings.Join(prefixes, ", "))
+		return fmt.Errorf("%.64q is not removed anyway; only names that begin with %s are: take it out", name, strings.Join(prefixes, ", "))
 	case name != strings.ToLower(name):
-		return fmt.Errorf("%q is compared in lower case; write %q", name, strings.ToLower(name))
+		return fmt.Errorf("%.64q is compared in lower case; write %.64q", name, strings.ToLower(name))
 	}
 	return nil
 }

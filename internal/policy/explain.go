@@ -106,7 +106,7 @@ func (t template) slip(path []string) string {
 	case t.segments[differs].name != "":
 		return fmt.Sprintf("segment %d is empty, not {%s}", differs+1, t.segments[differs].name)
 	case alike > 0 || strings.EqualFold(t.segments[differs].literal, path[differs]):
-		return fmt.Sprintf("segment %d is %q, not %q", differs+1, path[differs], t.segments[differs].literal)
+		return fmt.Sprintf("segment %d is %.64q, not %.64q", differs+1, path[differs], t.segments[differs].literal)
 	}
 	return ""
 }

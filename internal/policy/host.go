@@ -32,7 +32,7 @@ func CanonicalHost(raw string) (host, why string) {
 		return "", "its port is not a number"
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "" || strings.HasSuffix(host, ".") {
+	if host == "" || host[0] == '.' || strings.HasSuffix(host, ".") || strings.Contains(host, "..") {
 		return "", "it has an empty label"
 	}
 	return host, ""

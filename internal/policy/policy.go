@@ -90,7 +90,7 @@ func New(o Options) (*Policy, error) {
 			r.Name = fmt.Sprintf("routes[%d]", i)
 		}
 		if earlier, taken := names[r.Name]; taken {
-			fault("name", "routes[%d] is called %q already; give each route a name of its own", earlier, r.Name)
+			fault("name", "routes[%d] is called %.64q already; give each route a name of its own", earlier, r.Name)
 		}
 		names[r.Name] = i
 		compiled := compile(r, p.paths, fault)
@@ -117,16 +117,21 @@ func (p *Policy) index() {
 		if len(r.Hosts) == 0 {
 			anyHost = append(anyHost, i)
 		}
-		for j, host := range r.Hosts {
-			if !slices.Contains(r.Hosts[:j], host) {
-				byHost[host] = append(byHost[host], i)
+		for _, host := range r.Hosts {
+			if places := byHost[host]; len(places) == 0 || places[len(places)-1] != i {
+				byHost[host] = append(places, i)
 			}
 		}
 	}
 	p.anyHost = newTable(p.routes, anyHost)
 	p.hosts = make(map[string]*table, len(byHost))
+	shared := map[string]*table{} // by places: many hosts have the same routes
 	for host, places := range byHost {
-		p.hosts[host] = newTable(p.routes, places)
+		key := fmt.Sprint(places)
+		if shared[key] == nil {
+			shared[key] = newTable(p.routes, places)
+		}
+		p.hosts[host] = shared[key]
 	}
 }
 
@@ -141,16 +146,16 @@ func compile(r Route, paths pathRules, fault func(field, format string, args ...
 	}
 	for i, host := range r.Hosts {
 		if canonical, why := CanonicalHost(host); why != "" || canonical != host {
-			fault(fmt.Sprintf("hosts[%d]", i), "%q is not a host in lower case without port and trailing dot, such as api.example.com", host)
+			fault(fmt.Sprintf("hosts[%d]", i), "%.64q is not a host in lower case without port and trailing dot, such as api.example.com", host)
 		}
 	}
 	for i, method := range r.Methods {
 		field := fmt.Sprintf("methods[%d]", i)
 		switch {
 		case method == "*" || strings.EqualFold(method, "any") || strings.EqualFold(method, "all"):
-			fault(field, "%q is no method of a request; leave methods out where any is meant", method)
+			fault(field, "%.64q is no method of a request; leave methods out where any is meant", method)
 		case !isMethod(method) || method != strings.ToUpper(method):
-			fault(field, "%q is not a method; write it as it stands in a request, such as GET", method)
+			fault(field, "%.64q is not a method; write it as it stands in a request, such as GET", method)
 		}
 	}
 	for i, permission := range r.Permissions {

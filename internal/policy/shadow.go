@@ -1,6 +1,9 @@
 package policy
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Shadow is a route that no request ever reaches, as earlier ones take all that it would.
 type Shadow struct {
@@ -11,43 +14,57 @@ type Shadow struct {
 // fresh stands for a segment, a method or a host that no route names: none of them can be a control byte.
 const fresh = "\x00"
 
+// Bounds of the search, in requests tried: what a file of some kilobytes could ask for has no end.
+const (
+	maxTried      = 10_000 // for one route
+	maxTriedInAll = 100_000
+)
+
 // Shadowed returns the routes that can never match. What else a route asks for does not matter to that, nor
 // does its condition: the first match by method, host and path decides.
 //
 // A route is tried with the requests that the fewest routes take: whatever it leaves open is [fresh]. A route
 // that takes such a request takes every other that differs in those places alone, so the answer is exact.
-// Only with doubled slashes allowed may a route that several others shadow together be left out.
+// A route may be left out that several others shadow together where doubled slashes are allowed, and one that
+// is beyond the bounds.
 func (p *Policy) Shadowed() []Shadow {
 	depth := 0
 	for _, r := range p.routes {
 		depth = max(depth, len(r.path.segments))
 	}
 	var all []Shadow
+	tried := 0
 	for i := range p.routes {
-		if by := p.shadow(i, depth); len(by) > 0 {
+		by, n := p.shadow(i, depth, min(maxTried, maxTriedInAll-tried))
+		if len(by) > 0 {
 			all = append(all, Shadow{i, by})
 		}
+		tried += n
 	}
 	return all
 }
 
-// shadow returns the routes that take all requests of route i, none if one is left for it.
-func (p *Policy) shadow(i, depth int) []int {
+// shadow returns the routes that take all requests of route i, none if one is left for it or there are more
+// than most, and how many were tried.
+func (p *Policy) shadow(i, depth, most int) (by []int, tried int) {
 	r := &p.routes[i]
-	var by []int
+	seen := map[int]bool{}
 	for _, path := range r.path.freshest(depth) {
 		for _, method := range orFresh(r.methods()) {
 			for _, host := range orFresh(r.Hosts) {
+				if tried == most {
+					return nil, tried
+				}
+				tried++
 				j := p.first(method, host, path)
 				if j == i || p.paths.doubleSlash && r.path.rest && !p.routes[j].path.covers(r.path) {
-					return nil
+					return nil, tried
 				}
-				by = append(by, j)
+				seen[j] = true
 			}
 		}
 	}
-	slices.Sort(by)
-	return slices.Compact(by)
+	return slices.Sorted(maps.Keys(seen)), tried
 }
 
 func orFresh(values []string) []string {

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -164,5 +166,25 @@ func BenchmarkShadowed(b *testing.B) {
 	p := mustNew(b, Options{Routes: routes})
 	for b.Loop() {
 		p.Shadowed()
+	}
+}
+
+// A file of some kilobytes can ask for as many requests as it likes; the search ends, and says nothing.
+func TestShadowedGivesUp(t *testing.T) {
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("M%d", i))
+	}
+	wide := Route{Path: "/b/**", Methods: many}
+	for _, m := range many {
+		wide.Hosts = append(wide.Hosts, strings.ToLower(m))
+	}
+	p := mustNew(t, Options{Routes: []Route{{Path: "/**"}, {Path: strings.Repeat("/a", maxSegments)}, wide, {Path: "/c"}}})
+	want := []Shadow{{1, []int{0}}, {3, []int{0}}}
+	if diff := cmp.Diff(want, p.Shadowed()); diff != "" {
+		t.Error(diff)
+	}
+	if by, tried := p.shadow(2, maxSegments, maxTried); by != nil || tried != maxTried {
+		t.Errorf("%v after %d requests, want none after %d", by, tried, maxTried)
 	}
 }

@@ -34,7 +34,7 @@ func parseTemplate(text string, rules pathRules) (template, error) {
 	// A template is written decoded, so a blank in it is one that a request encodes.
 	parts, why := rules.parse(strings.ReplaceAll(text, " ", "%20"))
 	if why != "" {
-		return template{}, fmt.Errorf("%q can match no request: %s", text, why)
+		return template{}, fmt.Errorf("%.64q can match no request: %s", text, why)
 	}
 	if len(parts) > maxSegments {
 		return template{}, fmt.Errorf("it has %d segments: %d at most are read; end it in ** for more", len(parts), maxSegments)
@@ -51,7 +51,7 @@ func parseTemplate(text string, rules pathRules) (template, error) {
 		case param != nil:
 			t.segments = append(t.segments, segment{name: param[1]})
 		case strings.ContainsAny(part, "{}*"):
-			return template{}, fmt.Errorf("%q is neither a literal segment nor {name}; a parameter is a whole segment of letters, digits and _", part)
+			return template{}, fmt.Errorf("%.64q is neither a literal segment nor {name}; a parameter is a whole segment of letters, digits and _", part)
 		default:
 			t.segments = append(t.segments, segment{literal: part})
 		}

@@ -51,6 +51,7 @@ func TestAliasesCostLittleMemory(t *testing.T) {
 		{"long list, few uses", "roles:\n  a: &a [" + names(60_000) + "]\n" + uses(1000)},
 		{"short list, many uses", "roles:\n  a: &a [" + names(20) + "]\n" + uses(20_000)},
 		{"doubling", bomb() + "#" + strings.Repeat(" ", 200_000)},
+		{"long text, many uses", "list:\n  - {path: &a '" + strings.Repeat("x", 100_000) + "'}\n" + strings.Repeat("  - {path: *a}\n", 1000)},
 		{"long names above", "free:\n  a: " + deep + "\n  b: {" + strings.Repeat("k", 240) + ": [" + strings.TrimSuffix(strings.Repeat("*d, ", 2000), ", ") + "]}\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -60,13 +60,14 @@ func (d *decoder) decode(n *yaml.Node, path string, v reflect.Value, r rules) bo
 // enter follows an alias and counts the node against the bounds.
 func (d *decoder) enter(n *yaml.Node, path string) (*yaml.Node, bool) {
 	d.depth++
-	d.left--
 	at := n
 	for n.Kind == yaml.AliasNode { // the parser makes no alias of an alias
 		n = n.Alias
 	}
+	before := d.left
+	d.left -= weight(n)
 	switch {
-	case d.left == -1:
+	case before >= 0 && d.left < 0:
 		d.fault(at, path, "the anchors of the file stand for more than %d values: write less by them", maxAliased)
 		return n, false
 	case d.left < 0:

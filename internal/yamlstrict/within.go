@@ -1,7 +1,6 @@
 package yamlstrict
 
 import (
-	"bytes"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,32 +9,34 @@ import (
 // 1, as a parser of the text does. The fault stands at that place in the file, or where the field begins if
 // the file does not show it, as with a variable.
 func (doc *Document) FaultWithin(field, value string, line, column int, format string, args ...any) {
-	if !doc.faulty[field] {
+	if !doc.faulty[field] && len(doc.faults) < maxFaults {
 		doc.add(doc.faultAt(doc.within(field, value, line, column), field, format, args...))
 	}
 }
 
 // WarnWithin is [Document.Warn] of a place within the text of a field, as in [Document.FaultWithin].
 func (doc *Document) WarnWithin(field, value string, line, column int, format string, args ...any) {
-	doc.warn(doc.faultAt(doc.within(field, value, line, column), field, format, args...))
+	if len(doc.unwise) < maxFaults {
+		doc.warn(doc.faultAt(doc.within(field, value, line, column), field, format, args...))
+	}
 }
 
 func (doc *Document) within(field, value string, line, column int) Pos {
 	pos := doc.Pos(field)
 	if !doc.FromEnvironment(field) {
-		pos = within(doc.data, pos, value, line, column)
+		pos = within(doc.text, pos, value, line, column)
 	}
 	return pos
 }
 
 // within returns where a character of a scalar stands in its file, or the scalar's own place if its text
 // cannot be followed.
-func within(data []byte, start Pos, value string, line, column int) Pos {
+func within(data string, start Pos, value string, line, column int) Pos {
 	s := source{at: start}
 	for range start.Line - 1 {
-		_, data, _ = bytes.Cut(data, []byte("\n"))
+		_, data, _ = strings.Cut(data, "\n")
 	}
-	s.rest = string(data)
+	s.rest = data
 	for range start.Column - 1 {
 		if s.rest != "" {
 			_, size := utf8.DecodeRuneInString(s.rest)

@@ -49,7 +49,7 @@ type Lookup func(name string) (string, bool)
 // can add faults of its own.
 type Document struct {
 	file   string
-	data   []byte
+	text   string
 	empty  map[string]Pos      // by dotted path, of fields that are there and empty
 	places map[string]Pos      // by dotted path, of fields that are there and not empty
 	faulty map[string]bool     // paths that have a fault of their own
@@ -64,7 +64,7 @@ type Document struct {
 // a reader that goes on to judge the values adds its own. With env, ${NAME} and ${NAME:-default} in values
 // are replaced from it, after the YAML was parsed.
 func Read(file string, data []byte, env Lookup, into any) *Document {
-	doc := &Document{file: file, data: data, places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}, values: map[string]string{}}
+	doc := &Document{file: file, text: string(data), places: map[string]Pos{}, empty: map[string]Pos{}, faulty: map[string]bool{}, inside: map[string]bool{}, from: map[string][]string{}, values: map[string]string{}}
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("yamlstrict: cannot decode into %T, only into a pointer to a struct", into))
@@ -82,9 +82,12 @@ func Read(file string, data []byte, env Lookup, into any) *Document {
 	return doc
 }
 
+// weight counts a node by itself: a long text as several.
+func weight(n *yaml.Node) int { return 1 + len(n.Value)/64 }
+
 // size counts a node and those in it, but for aliases.
 func size(n *yaml.Node) int {
-	nodes := 1
+	nodes := weight(n)
 	if n.Kind == yaml.AliasNode {
 		nodes = 0
 	}
