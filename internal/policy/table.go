@@ -11,7 +11,8 @@ import (
 // value, a column holds the set of the routes that take it. The routes in all sets are those that match, and
 // as sets are bits in the order of the routes, the lowest common bit is the first of them. A request costs a
 // lookup for each of its segments and, at worst, a bit for each route of its host and column; how routes
-// share prefixes, or mix {x} with literals, does not matter.
+// share prefixes, or mix {x} with literals, does not matter. In packet classification this is the bit vector
+// scheme (Lakshman and Stiliadis, SIGCOMM 1998).
 type table struct {
 	routes   []int // by bit, the route's place in the policy, ascending
 	methods  column

@@ -1,13 +1,9 @@
 package jwtauth
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/hmac"
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -250,15 +246,11 @@ func verifierOf(t *testing.T, keys []*keyset.Key) *Verifier {
 }
 
 // vectorJWK is a private key as the vectors hold it.
-type vectorJWK struct {
-	KTY, Alg, Use, Crv     string
-	KeyOps                 []string `json:"key_ops"`
-	K, N, E, D, P, Q, X, Y string
-}
+type vectorJWK struct{ KTY, Crv, K, N, E, D, P, Q string }
 
-// sign returns a signature by the private key, of the algorithm of its type, or nil for a type that has none
-// here. The product reads no private keys, so this is done with the standard library alone.
-func (k *vectorJWK) sign(t *testing.T, signed string) []byte {
+// key returns the private key, with the algorithm of its type, or nil for a type that has none here. The product
+// reads no private keys.
+func (k *vectorJWK) key(t *testing.T) *refereeKey {
 	t.Helper()
 	bytes := func(s string) []byte {
 		b, err := base64.RawURLEncoding.DecodeString(s)
@@ -268,29 +260,19 @@ func (k *vectorJWK) sign(t *testing.T, signed string) []byte {
 		return b
 	}
 	number := func(s string) *big.Int { return new(big.Int).SetBytes(bytes(s)) }
-	digest := sha256.Sum256([]byte(signed))
 	switch {
 	case k.KTY == "oct":
-		mac := hmac.New(sha256.New, bytes(k.K))
-		mac.Write([]byte(signed))
-		return mac.Sum(nil)
+		return &refereeKey{alg: "HS256", hmac: bytes(k.K)}
 	case k.KTY == "RSA":
-		private := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}, D: number(k.D), Primes: []*big.Int{number(k.P), number(k.Q)}}
-		signature, err := rsa.SignPKCS1v15(nil, private, crypto.SHA256, digest[:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return signature
+		return &refereeKey{alg: "RS256", rsa: &rsa.PrivateKey{
+			PublicKey: rsa.PublicKey{N: number(k.N), E: int(number(k.E).Int64())}, D: number(k.D), Primes: []*big.Int{number(k.P), number(k.Q)},
+		}}
 	case k.KTY == "EC" && k.Crv == "P-256":
 		private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), number(k.D).FillBytes(make([]byte, 32)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, s, err := ecdsa.Sign(rand.Reader, private, digest[:])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)
+		return &refereeKey{alg: "ES256", ec: private}
 	}
 	return nil
 }
@@ -309,11 +291,12 @@ func TestWycheproofReminted(t *testing.T) {
 	accept := readOverlay(t, dir)
 	got := make(map[string]int)
 	for _, group := range vectors.TestGroups {
-		var private vectorJWK
-		if err := json.Unmarshal(group.Private, &private); err != nil {
+		var jwk vectorJWK
+		if err := json.Unmarshal(group.Private, &jwk); err != nil {
 			t.Fatal(err)
 		}
-		if private.sign(t, "") == nil {
+		private := jwk.key(t)
+		if private == nil {
 			got["no algorithm of ours"] += len(group.Tests)
 			continue
 		}
@@ -333,7 +316,7 @@ func TestWycheproofReminted(t *testing.T) {
 			if slices.Contains(skippedVectors, test.ID) {
 				want = true // the bytes are those of a valid one
 			}
-			token := remint(t, &private, compactOf(test.JWS), test.ID, want)
+			token := remint(t, private, compactOf(test.JWS), test.ID, want)
 			id, err := verify(t, v, token)
 			got[verdict(err)]++
 			if (err == nil) != want {
@@ -351,7 +334,7 @@ func TestWycheproofReminted(t *testing.T) {
 // remint returns the vector with claims of accounts and a signature by private. A vector that is to be
 // refused keeps what is wrong with it: its header, its encoding, its missing or surplus parts; and where
 // nothing but the signature is wrong, the difference between its signature and a good one.
-func remint(t *testing.T, private *vectorJWK, vector string, id int, good bool) string {
+func remint(t *testing.T, private *refereeKey, vector string, id int, good bool) string {
 	t.Helper()
 	claims := b64(payload())
 	parts := strings.Split(vector, ".")
@@ -370,11 +353,11 @@ func remint(t *testing.T, private *vectorJWK, vector string, id int, good bool) 
 	} else {
 		parts[1] = claims
 	}
-	signature := base64.RawURLEncoding.EncodeToString(private.sign(t, parts[0]+"."+parts[1]))
+	signature := base64.RawURLEncoding.EncodeToString(private.sign(parts[0] + "." + parts[1]))
 	header, err := strict.Base64URL(parts[0])
 	var h struct{ Alg, Kid string }
 	_ = json.Unmarshal(header, &h)
-	ours := err == nil && h.Alg == ownAlgorithm(private) && strings.Contains(string(header), `"kid"`) && !strings.HasPrefix(h.Kid, "Xid")
+	ours := err == nil && h.Alg == private.alg && strings.Contains(string(header), `"kid"`) && !strings.HasPrefix(h.Kid, "Xid")
 	switch {
 	case good, hasFault && fault < 2:
 		return parts[0] + "." + parts[1] + "." + signature
@@ -387,10 +370,6 @@ func remint(t *testing.T, private *vectorJWK, vector string, id int, good bool) 
 		return strings.Join(parts, ".")
 	}
 	return parts[0] + "." + parts[1] + "." + withFaultySignature(t, private, vector, signature)
-}
-
-func ownAlgorithm(k *vectorJWK) string {
-	return map[string]string{"oct": "HS256", "RSA": "RS256", "EC": "ES256"}[k.KTY]
 }
 
 // withFaultOf returns good with what is wrong with bad: the stray bytes in their place, or unused bits.
@@ -422,7 +401,7 @@ func setUnusedBits(s string) string {
 
 // withFaultySignature returns good changed as the vector's signature differs from a good one over its own
 // text: in length, by its zero or oversize numbers, or by other bits.
-func withFaultySignature(t *testing.T, private *vectorJWK, vector, good string) string {
+func withFaultySignature(t *testing.T, private *refereeKey, vector, good string) string {
 	t.Helper()
 	dot := strings.LastIndexByte(vector, '.')
 	bad, err := strict.Base64URL(vector[dot+1:])
@@ -430,11 +409,11 @@ func withFaultySignature(t *testing.T, private *vectorJWK, vector, good string) 
 		return withFaultOf(vector[dot+1:], good)
 	}
 	signature, _ := strict.Base64URL(good)
-	own := private.sign(t, vector[:dot])
-	if private.KTY == "EC" || len(bad) != len(own) {
+	own := private.sign(vector[:dot])
+	if private.alg == "ES256" || len(bad) != len(own) {
 		// A signature of its own: numbers that no message has, or a foreign length. It is kept as it is, but for
 		// the halves that are true, which only the new message's own would be.
-		for i := 0; private.KTY == "EC" && len(bad) > 64 && i < 64; i++ {
+		for i := 0; private.alg == "ES256" && len(bad) > 64 && i < 64; i++ {
 			bad[i] = signature[i]
 		}
 		return base64.RawURLEncoding.EncodeToString(bad)
@@ -444,33 +423,6 @@ func withFaultySignature(t *testing.T, private *vectorJWK, vector, good string) 
 		signature[i] ^= bad[i] ^ own[i]
 	}
 	return base64.RawURLEncoding.EncodeToString(signature)
-}
-
-// TestWycheproofMinted: a token by each private key of the vectors whose algorithm is one of ours is accepted.
-func TestWycheproofMinted(t *testing.T) {
-	var vectors vectorFile
-	readJSON(t, filepath.Join(wycheproofDir(t), "json_web_signature_test.json"), &vectors)
-	accepted := 0
-	for _, group := range vectors.TestGroups {
-		var private vectorJWK
-		if err := json.Unmarshal(group.Private, &private); err != nil {
-			t.Fatal(err)
-		}
-		keys, err := group.keys()
-		if err != nil {
-			continue
-		}
-		signed := b64(`{"alg":"`+ownAlgorithm(&private)+`","kid":`+quoted(keys[0].ID)+`}`) + "." + b64(payload())
-		token := signed + "." + base64.RawURLEncoding.EncodeToString(private.sign(t, signed))
-		if _, err := verify(t, verifierOf(t, keys), token); err != nil {
-			t.Errorf("%s: %v", group.Comment, err)
-		}
-		accepted++
-	}
-	if accepted == 0 {
-		t.Error("the keys of no group are taken")
-	}
-	t.Logf("%d of %d groups have keys that are taken", accepted, len(vectors.TestGroups))
 }
 
 func verifySignature(t *testing.T, keys []*keyset.Key, jws string) error {
