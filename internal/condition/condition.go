@@ -168,9 +168,9 @@ func (c *Condition) cause(err error) string {
 	if key, ok := strings.CutPrefix(text, "no such key: "); ok && strings.Contains(c.text, key) {
 		return text
 	}
-	for _, known := range causes {
-		if strings.HasPrefix(text, known.begins) {
-			return known.text
+	for _, c := range causes {
+		if strings.HasPrefix(text, c.begins) {
+			return c.text
 		}
 	}
 	return "it fails on a value"

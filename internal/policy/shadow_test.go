@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -169,22 +168,37 @@ func BenchmarkShadowed(b *testing.B) {
 	}
 }
 
+// wideRoute returns a route that is tried with so many requests.
+func wideRoute(methods, hosts int) Route {
+	r := Route{Path: "/b"}
+	for i := range methods {
+		r.Methods = append(r.Methods, fmt.Sprintf("M%d", i))
+	}
+	for i := range hosts {
+		r.Hosts = append(r.Hosts, fmt.Sprintf("h%d", i))
+	}
+	return r
+}
+
 // A file of some kilobytes can ask for as many requests as it likes; the search ends, and says nothing.
 func TestShadowedGivesUp(t *testing.T) {
-	var many []string
-	for i := range 200 {
-		many = append(many, fmt.Sprintf("M%d", i))
-	}
-	wide := Route{Path: "/b/**", Methods: many}
-	for _, m := range many {
-		wide.Hosts = append(wide.Hosts, strings.ToLower(m))
-	}
-	p := mustNew(t, Options{Routes: []Route{{Path: "/**"}, {Path: strings.Repeat("/a", maxSegments)}, wide, {Path: "/c"}}})
+	p := mustNew(t, Options{Routes: []Route{{Path: "/**"}, wideRoute(100, 100), wideRoute(101, 100), {Path: "/c"}}})
 	want := []Shadow{{1, []int{0}}, {3, []int{0}}}
 	if diff := cmp.Diff(want, p.Shadowed()); diff != "" {
 		t.Error(diff)
 	}
-	if by, tried := p.shadow(2, maxSegments, maxTried); by != nil || tried != maxTried {
+	if by, tried := p.shadow(2, 1, maxTried); by != nil || tried != maxTried {
 		t.Errorf("%v after %d requests, want none after %d", by, tried, maxTried)
+	}
+}
+
+func TestShadowedGivesUpInAll(t *testing.T) {
+	routes := []Route{{Path: "/**"}}
+	for range maxTriedInAll/maxTried + 2 {
+		routes = append(routes, wideRoute(100, 100))
+	}
+	// The first route is tried with three requests.
+	if got := len(mustNew(t, Options{Routes: routes}).Shadowed()); got != maxTriedInAll/maxTried-1 {
+		t.Errorf("%d routes are named, want %d", got, maxTriedInAll/maxTried-1)
 	}
 }
