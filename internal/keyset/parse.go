@@ -31,7 +31,7 @@ func looksPublic(text string, layers int) bool {
 	}
 	if layers > 0 {
 		for _, unwrap := range unwrappings {
-			if inner := unwrap(text); inner != "" && inner != text && looksPublic(inner, layers-1) {
+			if inner := unwrap(text); inner != text && looksPublic(inner, layers-1) {
 				return true
 			}
 		}
@@ -44,21 +44,31 @@ func looksPublic(text string, layers int) bool {
 var publicMark = regexp.MustCompile(`(?i)\b(BEGIN|END)[ _+-]([A-Z0-9]+[ _+-])*(PUBLIC[ _+-]KEY|PRIVATE[ _+-]KEY|CERTIFICATE)\b|["'` + "`" + `]kty\\*["'` + "`" + `]|\bkty[ \t]*[:=]|` +
 	`\bssh-(rsa|dss|ed25519)[ \t]|\becdsa-sha2-nistp|AAAAB3NzaC1|AAAAC3NzaC1|AAAAE2VjZHNh`)
 
-// unwrappings undo one layer each, or return "".
+// unwrappings undo one layer each, and leave as it is what is not wrapped so.
 var unwrappings = []func(string) string{
-	func(s string) string { return strings.NewReplacer(`\n`, "\n", `\r`, "", `\"`, `"`).Replace(s) },
-	func(s string) string { inner, _ := url.PathUnescape(s); return inner },
-	func(s string) string { inner, _ := base64.RawStdEncoding.DecodeString(bare(s)); return string(inner) },
-	func(s string) string { inner, _ := base64.RawURLEncoding.DecodeString(bare(s)); return string(inner) },
-	func(s string) string {
-		inner, _ := hex.DecodeString(strings.ReplaceAll(bare(s), ":", ""))
-		return string(inner)
-	},
+	strings.NewReplacer(`\n`, "\n", `\r`, "", `\"`, `"`).Replace,
+	unwrapping(url.PathUnescape),
+	unwrapping(bare(base64.RawStdEncoding.DecodeString)),
+	unwrapping(bare(base64.RawURLEncoding.DecodeString)),
+	unwrapping(bare(hex.DecodeString)),
 }
 
-// bare returns an encoded text without quotes, padding and line breaks, which are as the tool that wrote it likes.
-func bare(s string) string {
-	return strings.TrimRight(strings.TrimPrefix(strings.Trim(strings.Join(strings.Fields(s), ""), `"'`), "0x"), "=")
+func unwrapping(undo func(string) (string, error)) func(string) string {
+	return func(s string) string {
+		if inner, err := undo(s); err == nil {
+			return inner
+		}
+		return s
+	}
+}
+
+// bare decodes a text without the quotes, padding, colons and line breaks that the tool which wrote it likes.
+func bare(decode func(string) ([]byte, error)) func(string) (string, error) {
+	return func(s string) (string, error) {
+		s = strings.Trim(strings.Join(strings.Fields(s), ""), `"'`)
+		inner, err := decode(strings.ReplaceAll(strings.TrimRight(strings.TrimPrefix(s, "0x"), "="), ":", ""))
+		return string(inner), err
+	}
 }
 
 // isDER reports whether data is a public key or a certificate.
