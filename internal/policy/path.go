@@ -65,15 +65,13 @@ func (rules pathRules) decode(raw string) (decoded, why string) {
 // unescape decodes percent-encoding (RFC 3986 §2.1).
 func unescape(raw string) (decoded, why string) {
 	var b strings.Builder
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '%' {
-			b.WriteByte(raw[i])
-			continue
-		}
-		if i+2 >= len(raw) || !isHex(raw[i+1]) || !isHex(raw[i+2]) {
+	literal, rest, escaped := strings.Cut(raw, "%")
+	b.WriteString(literal)
+	for escaped {
+		if len(rest) < 2 || !isHex(rest[0]) || !isHex(rest[1]) {
 			return "", "it has a % without two hex digits"
 		}
-		c := unhex(raw[i+1])<<4 | unhex(raw[i+2])
+		c := unhex(rest[0])<<4 | unhex(rest[1])
 		if c < ' ' || c == 0x7f {
 			return "", "it has an encoded control byte"
 		}
@@ -81,7 +79,8 @@ func unescape(raw string) (decoded, why string) {
 			return "", "it has an encoded " + string(c)
 		}
 		b.WriteByte(c)
-		i += 2
+		literal, rest, escaped = strings.Cut(rest[2:], "%")
+		b.WriteString(literal)
 	}
 	decoded = b.String()
 	// Whatever way the % and the digits were written, a hop that decodes again would see another path.
