@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"testing"
 )
@@ -10,6 +12,9 @@ import (
 func TestHangUp(t *testing.T) {
 	needPrograms(t)
 	t.Run("ends in order", func(t *testing.T) {
+		// Where the tests themselves run under nohup, what they start would inherit that.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+		defer signal.Reset(syscall.SIGHUP)
 		p := startPassgate(t, policy)
 		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
