@@ -73,7 +73,8 @@ func agrees(t *testing.T, text string, got *sample) {
 		}
 		switch name {
 		case "name", "level", "address", "on", "count", "small":
-			if s, isText := value.(string); isText && strings.Contains(s, "$") {
+			s, isText := value.(string)
+			if isText && strings.Contains(s, "$") || !isText && name == "address" { // a number there is the text as written
 				continue
 			}
 			if value != fields[name] {
