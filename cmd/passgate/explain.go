@@ -148,7 +148,7 @@ func (e explanation) text() string {
 	}
 	b.WriteString("\n" + terminal.Line(result) + "\n")
 	if e.Error != "" {
-		b.WriteString(strings.ReplaceAll(terminal.Text(e.Cause), "\n", "\n  ") + "\n")
+		b.WriteString("  " + strings.ReplaceAll(terminal.Text(e.Cause), "\n", "\n  ") + "\n")
 	}
 	for _, h := range e.Set {
 		b.WriteString("  " + terminal.Line(h) + "\n")

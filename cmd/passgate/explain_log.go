@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,6 +54,7 @@ func (c *explainCommand) explainLog(ctx context.Context, p *program, cfg *config
 	if err != nil {
 		return err
 	}
+	var failed error // by a decision that could not be made; the others are explained all the same
 	for i, line := range denials {
 		if i > 0 && !c.JSON {
 			fmt.Fprintln(p.stdout)
@@ -62,11 +64,16 @@ func (c *explainCommand) explainLog(ctx context.Context, p *program, cfg *config
 		if problem.Code(&d) != line.Code {
 			r.Trace.Add("log", "differs", "the configuration has changed since, or the decision depended on something that is not logged")
 		}
-		if err = c.print(p, &d, r.Trace); err != nil && !errors.Is(err, errNo) {
+		err = c.print(p, &d, r.Trace)
+		var usage usageError
+		switch {
+		case errors.As(err, &usage):
+			failed = err
+		case err != nil && !errors.Is(err, errNo):
 			return err
 		}
 	}
-	return err // of the last
+	return cmp.Or(failed, err)
 }
 
 // readDenials returns the denials among the lines of a log.
@@ -114,8 +121,8 @@ func (l *loggedDecision) request() *authz.Request {
 	}
 	r.Headers = append(r.Headers, authz.Header{Name: "X-Request-ID", Value: l.RequestID})
 	r.Trace.Add("log", "read", fmt.Sprintf("%s: %d %s, %s", l.Time.Format(time.RFC3339), l.Status, l.Code, l.Cause))
-	if strings.HasSuffix(l.Path, "…") {
-		r.Trace.Add("log", "cut", "the path was longer than the log keeps: what follows is not judged here")
+	if strings.HasSuffix(l.Path, "…") || strings.HasSuffix(l.Method, "…") || strings.HasSuffix(l.Host, "…") {
+		r.Trace.Add("log", "cut", "the method, host or path was longer than the log keeps: what follows is not judged here")
 	}
 	credential := authz.Header{Name: "Authorization", Value: "Bearer that.was.logged"}
 	switch l.Code {

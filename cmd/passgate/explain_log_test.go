@@ -116,6 +116,17 @@ func TestExplainLogOfSeveralLines(t *testing.T) {
 	}
 }
 
+func TestExplainLogGoesOnAfterWhatCouldNotBeDecided(t *testing.T) {
+	c := newCLI()
+	file := tempFile(t, "passgate.yaml", cliConfig)
+	missing, _ := logOf(t, c, file, &authz.Request{Method: "GET", Host: "localhost", Path: "/api/users/1"})
+	c.stdin = `{"msg":"decision","decision":"deny","status":503,"code":"unavailable","method":"GET","host":"localhost","path":"/api/users/1","cause":"the key set is down"}` + "\n" + missing
+	o := c.run(t, "explain", "--config", file, "--log", "-").must(t, exitUsage)
+	if i, j := strings.Index(o.stdout, "DENY 503"), strings.Index(o.stdout, "DENY 401"); i < 0 || j < i {
+		t.Errorf("not explained in order:\n%s", o.stdout)
+	}
+}
+
 func TestExplainLogMistakes(t *testing.T) {
 	c := newCLI()
 	file := tempFile(t, "passgate.yaml", cliConfig)

@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/passgate/passgate/internal/policy"
@@ -77,7 +78,10 @@ var known = []variable{
 
 // base is the environment that all routes have in common.
 var base = func() *cel.Env {
+	// Without the library's matches, no spelling of an expression reaches it.
+	library := env.NewLibrarySubset().AddExcludedFunctions(&env.Function{Name: "matches"})
 	options := append(matchOptions(),
+		cel.StdLib(cel.StdLibSubset(library)),
 		cel.ParserExpressionSizeLimit(maxCharacters),
 		cel.ParserRecursionLimit(maxNesting),
 		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals()),
@@ -85,11 +89,11 @@ var base = func() *cel.Env {
 	for _, v := range known {
 		options = append(options, cel.Variable(v.name, v.kind))
 	}
-	env, err := cel.NewEnv(options...)
+	base, err := cel.NewCustomEnv(options...)
 	if err != nil {
 		panic(fmt.Sprintf("condition: %v", err))
 	}
-	return env
+	return base
 }()
 
 // Compile compiles an expression for a route whose path has these parameters. A failure is of type [*Error].
@@ -98,11 +102,11 @@ func Compile(text string, parameters []string) (policy.Condition, error) {
 	for i, name := range parameters {
 		variables[i] = cel.Variable("path."+name, cel.StringType)
 	}
-	env, err := base.Extend(variables...)
+	extended, err := base.Extend(variables...)
 	if err != nil {
 		return nil, &Error{1, 1, "cannot be compiled: " + err.Error()}
 	}
-	ast, issues := env.Compile(text)
+	ast, issues := extended.Compile(text)
 	if issues.Err() != nil {
 		return nil, fault(issues.Errors(), parameters)
 	}
@@ -110,7 +114,7 @@ func Compile(text string, parameters []string) (policy.Condition, error) {
 		return nil, &Error{1, 1, fmt.Sprintf("is of type %s, not bool; compare it, as in principal.claims.active == true", t)}
 	}
 	// Constant parts are computed once.
-	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(costs{}), cel.InterruptCheckFrequency(100))
+	program, err := extended.Program(ast, cel.EvalOptions(cel.OptOptimize), cel.CostLimit(maxCost), cel.CostTracking(costs{}), cel.InterruptCheckFrequency(100))
 	if err != nil {
 		return nil, &Error{1, 1, "cannot be compiled: " + err.Error()}
 	}

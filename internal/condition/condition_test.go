@@ -196,6 +196,7 @@ func TestCompileRefuses(t *testing.T) {
 		{"regular expression that is no text", `path.user.matches(path.id)`, 1, 23, "the pattern of matches is a text in quotes"},
 		{"regular expression in parts", `matches(path.user, 'a' + 'b')`, 1, 24, "the pattern of matches is a text in quotes"},
 		{"regular expression of many steps", `path.user.matches('([0-9]{1,255}x){2}')`, 1, 19, "the pattern has 1026 instructions: 1000 at most"},
+		{"regular expression of the library", `.matches(path.user, 'a')`, 1, 9, `"matches" is not known here`},
 		{"match of no text", `7.matches('a')`, 1, 10, "matches cannot be applied to (int, string)"},
 		{"too long", `'` + strings.Repeat("a", maxCharacters) + `' == ''`, 1, 1, "size"},
 		{"too deep", strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200), 1, 1, "recursion"},

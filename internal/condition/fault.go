@@ -51,7 +51,7 @@ func fault(list []*cel.Error, parameters []string) *Error {
 	if m == nil {
 		return e
 	}
-	name := m[1]
+	name := strings.TrimPrefix(m[1], ".")
 	e.Column -= max(strings.LastIndexByte(name, '.'), 0) // the library's place is that of the last dot
 	name, _, _ = strings.Cut(name, ".")
 	switch {

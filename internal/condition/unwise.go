@@ -2,12 +2,13 @@ package condition
 
 import (
 	"fmt"
-	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 
 	"github.com/passgate/passgate/internal/policy"
 )
@@ -19,7 +20,10 @@ func Unwise(text string, public bool, issuers map[string]string) []*Error {
 	if issues.Err() != nil {
 		return nil
 	}
-	u := &unwise{public: public, issuers: issuers, info: parsed.NativeRep().SourceInfo()}
+	u := &unwise{public: public, issuers: issuers, isISS: map[string]bool{}, info: parsed.NativeRep().SourceInfo()}
+	for _, iss := range issuers {
+		u.isISS[iss] = true
+	}
 	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(u.visit))
 	if !u.named {
 		u.found = append(u.found, &Error{1, 1, "looks at nothing of the request, so it is the same for all"})
@@ -27,15 +31,25 @@ func Unwise(text string, public bool, issuers map[string]string) []*Error {
 	return u.found
 }
 
+// maxUnwise bounds what is said of one expression.
+const maxUnwise = 10
+
+// escape is how a request, and not a path that was read, writes a character.
+var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
 type unwise struct {
 	public  bool
 	issuers map[string]string
+	isISS   map[string]bool // of the issuers
 	info    *ast.SourceInfo
 	named   bool // a variable was
 	found   []*Error
 }
 
 func (u *unwise) add(at ast.Expr, format string, args ...any) {
+	if len(u.found) == maxUnwise {
+		return
+	}
 	place := u.info.GetStartLocation(at.ID())
 	u.found = append(u.found, &Error{max(place.Line(), 1), max(place.Column()+1, 1), fmt.Sprintf(format, args...)})
 }
@@ -43,7 +57,7 @@ func (u *unwise) add(at ast.Expr, format string, args ...any) {
 func (u *unwise) visit(e ast.Expr) {
 	switch e.Kind() {
 	case ast.IdentKind:
-		name := e.AsIdent()
+		name := nameOf(e)
 		u.named = u.named || name == "path" || name == "context" || fieldsOf(name) != ""
 		if name == "principal" && u.public {
 			u.add(e, "a public route reads no credential, so principal is empty; use access: optional")
@@ -55,6 +69,10 @@ func (u *unwise) visit(e ast.Expr) {
 	case ast.CallKind:
 		args := e.AsCall().Args()
 		switch e.AsCall().FunctionName() {
+		case overloads.StartsWith:
+			if e.AsCall().IsMemberFunction() && nameOf(e.AsCall().Target()) == "request.path" {
+				u.compare("request.path", args[0])
+			}
 		case operators.Equals, operators.NotEquals:
 			u.compare(nameOf(args[0]), args[1])
 			u.compare(nameOf(args[1]), args[0])
@@ -81,16 +99,21 @@ func (u *unwise) compare(variable string, with ast.Expr) {
 				u.add(e, "no method is written so; write '%s'", upper)
 			}
 		case "request.host":
-			if host, why := policy.CanonicalHost(text); why == "" && host != text {
+			switch host, why := policy.CanonicalHost(text); {
+			case why != "":
+				u.add(e, "no host is written so: %s", why)
+			case host != text:
 				u.add(e, "the host is in lower case, without port; write '%s'", host)
 			}
 		case "request.path":
 			if !strings.HasPrefix(text, "/") {
 				u.add(e, "every path begins with /")
+			} else if escape.MatchString(text) {
+				u.add(e, "the path is decoded: write the character itself")
 			}
 		case "principal.issuer":
 			switch iss, isName := u.issuers[text]; {
-			case text == "" || slices.Contains(slices.Collect(maps.Values(u.issuers)), text):
+			case text == "" || u.isISS[text]:
 			case isName:
 				u.add(e, "principal.issuer is the token's iss, not the issuer's name; write '%s'", iss)
 			default:
@@ -119,7 +142,7 @@ func (u *unwise) header(at ast.Expr, name string) {
 func nameOf(e ast.Expr) string {
 	switch e.Kind() {
 	case ast.IdentKind:
-		return e.AsIdent()
+		return strings.TrimPrefix(e.AsIdent(), ".")
 	case ast.SelectKind:
 		return nameOf(e.AsSelect().Operand()) + "." + e.AsSelect().FieldName()
 	}

@@ -93,6 +93,7 @@ func (l *loader) judgePrefixes() {
 			other := earlier.UserPrefix
 			if other != "" && (strings.HasPrefix(in.UserPrefix, other) || strings.HasPrefix(other, in.UserPrefix)) {
 				l.doc.Fault(field, "one of this and issuers[%d].user_prefix begins with the other; write one such as %q", j, prefixFor(in))
+				break
 			}
 		}
 	}

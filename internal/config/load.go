@@ -158,10 +158,23 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 			l.doc.Fault(fmt.Sprintf("paths.allow[%d]", i), "is a duplicate; remove it")
 		}
 	}
+	// An expression that many routes share by an anchor is compiled once.
+	compiled := map[string]policy.Condition{}
+	compile := func(text string, parameters []string) (policy.Condition, error) {
+		key := strings.Join(append(parameters, text), "\x00")
+		if c, ok := compiled[key]; ok {
+			return c, nil
+		}
+		c, err := condition.Compile(text, parameters)
+		if err == nil {
+			compiled[key] = c
+		}
+		return c, err
+	}
 	p, err := policy.New(policy.Options{
 		Routes:           routes,
 		Default:          fallback,
-		Compile:          condition.Compile,
+		Compile:          compile,
 		AllowSemicolon:   slices.Contains(l.file.Paths.Allow, "semicolon"),
 		AllowDoubleSlash: slices.Contains(l.file.Paths.Allow, "double_slash"),
 	})
@@ -173,7 +186,8 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 		}
 		field := fmt.Sprintf("routes[%d].%s", fault.Route, fault.Field)
 		if when := (*condition.Error)(nil); errors.As(fault.Err, &when) {
-			l.doc.FaultWithin(field, routes[fault.Route].When, when.Line, when.Column, "%s", l.quoting(field, when.Text))
+			text := l.quoting(fmt.Sprintf("routes[%d].path", fault.Route), when.Text) // it may name a parameter
+			l.doc.FaultWithin(field, routes[fault.Route].When, when.Line, when.Column, "%s", l.quoting(field, text))
 			continue
 		}
 		l.doc.Fault(field, "%s", l.quoting(field, fault.Text))
@@ -184,7 +198,7 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 // quoting returns what another package says of a value, unless that may quote a part of a variable's.
 func (l *loader) quoting(field, text string) string {
 	if l.doc.FromEnvironment(field) {
-		return "is not accepted; try it written out, to see why"
+		return "is not as it should be; try it without the variable, to see why"
 	}
 	return text
 }

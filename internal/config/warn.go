@@ -105,6 +105,7 @@ func (l *loader) warnOfRoutes() {
 	if given := l.doc.Has("routes") || l.doc.LeftEmpty("routes"); given && len(l.file.Routes) == 0 && !l.doc.Has("default_access") {
 		l.doc.Warn("routes", "there is none, so default_access is authenticated: whoever has a credential may call everything; write default_access: deny")
 	}
+	unwise := map[string][]*condition.Error{} // an anchor may stand for many of an expression
 	issuers := map[string]string{}
 	for _, issuer := range l.file.Issuers {
 		issuers[issuer.Name] = issuer.Issuer
@@ -117,13 +118,18 @@ func (l *loader) warnOfRoutes() {
 			}
 		}
 		if m := foreignParameter.FindStringSubmatch(r.Path); m != nil {
-			l.doc.Warn(at+".path", "%s stands for itself alone; did you mean {%s}?", m[1], m[2]+m[3])
+			l.doc.Warn(at+".path", "%s", l.quoting(at+".path", fmt.Sprintf("%s stands for itself alone; did you mean {%s}?", m[1], m[2]+m[3])))
 		}
 		if m := regularExpression.FindStringSubmatch(r.Path); m != nil {
-			l.doc.Warn(at+".path", "%s stands for itself alone: a path is no regular expression; write {name} for any one segment", m[1])
+			l.doc.Warn(at+".path", "%s", l.quoting(at+".path", m[1]+" stands for itself alone: a path is no regular expression; write {name} for any one segment"))
 		}
 		if r.When != "" {
-			for _, e := range condition.Unwise(r.When, access(r.Access) == authz.AccessPublic, issuers) {
+			public := access(r.Access) == authz.AccessPublic
+			key := fmt.Sprint(public, r.When)
+			if _, known := unwise[key]; !known {
+				unwise[key] = condition.Unwise(r.When, public, issuers)
+			}
+			for _, e := range unwise[key] {
 				l.doc.WarnWithin(at+".when", r.When, e.Line, e.Column, "%s", l.quoting(at+".when", e.Text))
 			}
 		}

@@ -47,6 +47,9 @@ func (p *Policy) Shadowed() []Shadow {
 // shadow returns the routes that take all requests of route i, none if one is left for it or there are more
 // than most, and how many were tried.
 func (p *Policy) shadow(i, depth, most int) (by []int, tried int) {
+	if most == 0 {
+		return nil, 0
+	}
 	r := &p.routes[i]
 	seen := map[int]bool{}
 	for _, path := range r.path.freshest(depth) {

@@ -21,10 +21,23 @@ func (doc *Document) WarnWithin(field, value string, line, column int, format st
 	}
 }
 
+// after returns the text of the file from the beginning of a line.
+func (doc *Document) after(line int) string {
+	if doc.lines == nil {
+		doc.lines = []int{0}
+		for i := range len(doc.text) {
+			if doc.text[i] == '\n' {
+				doc.lines = append(doc.lines, i+1)
+			}
+		}
+	}
+	return doc.text[doc.lines[max(1, min(line, len(doc.lines)))-1]:]
+}
+
 func (doc *Document) within(field, value string, line, column int) Pos {
 	pos := doc.Pos(field)
 	if !doc.FromEnvironment(field) {
-		pos = within(doc.text, pos, value, line, column)
+		pos = within(doc.after(pos.Line), pos, value, line, column)
 	}
 	return pos
 }
@@ -33,9 +46,6 @@ func (doc *Document) within(field, value string, line, column int) Pos {
 // cannot be followed.
 func within(data string, start Pos, value string, line, column int) Pos {
 	s := source{at: start}
-	for range start.Line - 1 {
-		_, data, _ = strings.Cut(data, "\n")
-	}
 	s.rest = data
 	for range start.Column - 1 {
 		if s.rest != "" {
@@ -89,8 +99,10 @@ func (s *source) open() {
 		return
 	}
 	s.skip(strings.IndexByte(s.rest, '\n') + 1) // the header of a block, which is ASCII or a comment
-	s.indent = len(s.rest) - len(strings.TrimLeft(s.rest, " "))
-	s.skip(s.indent)
+	text := strings.TrimLeft(s.rest, " \n")     // blank lines before the first may be of any length
+	first := s.rest[:len(s.rest)-len(text)]
+	s.indent = len(first) - strings.LastIndexByte(first, '\n') - 1
+	s.skip(min(s.indent, len(s.rest)-len(strings.TrimLeft(s.rest, " "))))
 }
 
 // follow steps over what stands for a character of the text. It is false where something else does.

@@ -21,6 +21,9 @@ func TestFaultWithin(t *testing.T) {
 		{"in braces", `list: [{when: "a §b"}]` + "\n"},
 		{"literal block", "when: |\n  a\n\n    b §c\n"},
 		{"literal block with a header", "when: |- # a comment\n   a\n   §c\n"},
+		{"literal block after a blank line", "when: |\n\n  a §b\n"},
+		{"literal block after blank lines of several lengths", "when: |\n  \n\n  a\n  §b\n"},
+		{"folded block after a blank line", "when: >\n\n  a §b\n"},
 		{"folded block", "when: >\n  a\n  b §c\n"},
 		{"plain over two lines", "when: a\n  b §c\n"},
 	}

@@ -21,6 +21,7 @@
 package yamlstrict
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -50,6 +51,7 @@ type Lookup func(name string) (string, bool)
 type Document struct {
 	file   string
 	text   string
+	lines  []int               // where each begins; made when it is asked for
 	empty  map[string]Pos      // by dotted path, of fields that are there and empty
 	places map[string]Pos      // by dotted path, of fields that are there and not empty
 	faulty map[string]bool     // paths that have a fault of their own
@@ -153,8 +155,11 @@ func (doc *Document) faultAt(pos Pos, field, format string, args ...any) *Fault 
 
 // withoutValues puts ${NAME} in place of what a variable holds: a secret may stand in any field, by mistake.
 func (doc *Document) withoutValues(text string) string {
-	const shortest = 16 // less is hardly a secret, and may be a word of the sentence itself
-	for _, name := range slices.Sorted(maps.Keys(doc.values)) {
+	const shortest = 16                                                       // less is hardly a secret, and may be a word of the sentence itself
+	names := slices.SortedFunc(maps.Keys(doc.values), func(a, b string) int { // one value may hold another
+		return cmp.Or(cmp.Compare(len(doc.values[b]), len(doc.values[a])), cmp.Compare(a, b))
+	})
+	for _, name := range names {
 		value, quoted := doc.values[name], strconv.Quote(doc.values[name])
 		for _, form := range []string{value, quoted[1 : len(quoted)-1]} {
 			if len(form) >= shortest {
