@@ -10,16 +10,18 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 const pemBegin = "-----BEGIN "
 
-// LooksPublic reports whether material looks like a public key: PEM, a JWK or a JWKS, an OpenSSH key, or the DER
-// of a key or certificate, however broken, and wrapped as tools and people wrap them. What does must never be
-// taken as an HMAC secret: the secret would be known to all who know the public key.
+// LooksPublic reports whether material looks like a public key or certificate: PEM, a JWK or a JWKS, an OpenSSH
+// key, what openssl prints, or DER, broken or cut, and wrapped as tools and people wrap them. What does must never
+// be taken as an HMAC secret: the secret would be known to all who know the public key.
 func LooksPublic(material []byte) bool {
 	const layers = 3 // base64 of the hexadecimal of DER, with escaped line breaks
 	return looksPublic(string(material), layers)
@@ -39,44 +41,65 @@ func looksPublic(text string, layers int) bool {
 	return false
 }
 
-// publicMark is what a key in text cannot do without: a line of PEM's armour, the kty of a JWK, or the type that
-// an OpenSSH key begins with (RFC 4253 §6.6), also in its base64.
-var publicMark = regexp.MustCompile(`(?i)\b(BEGIN|END)[ _+-]([A-Z0-9]+[ _+-])*(PUBLIC[ _+-]KEY|PRIVATE[ _+-]KEY|CERTIFICATE)\b|["'` + "`" + `]kty\\*["'` + "`" + `]|\bkty[ \t]*[:=]|` +
-	`\bssh-(rsa|dss|ed25519)[ \t]|\becdsa-sha2-nistp|AAAAB3NzaC1|AAAAC3NzaC1|AAAAE2VjZHNh`)
+// publicMark is what a key in text cannot do without: a line of PEM's armour, the kty of a JWK, the type that an
+// OpenSSH key begins with (RFC 4253 §6.6), also in its base64, or the names of an RSA key's number.
+var publicMark = regexp.MustCompile(`\b(BEGIN|END)[\s\x{a0}_+-]*([A-Z0-9]+[\s\x{a0}_+-]+)*(PUBLIC[\s\x{a0}_+-]*KEY|PRIVATE[\s\x{a0}_+-]*KEY|CERTIFICATE|PKCS7|CMS)|` +
+	`["'` + "`" + `]kty\\*["'` + "`" + `]|\bkty[ \t]*[:=]|` +
+	`\bssh-(rsa|dss|ed25519)[ \t]|\becdsa-sha2-nistp|AAAAB3NzaC1|AAAAC3NzaC1|AAAAE2VjZHNh|` +
+	`\b[Mm]odulus[ \t]*[:=]|<Modulus>|\bPublic-Key:`)
 
-// unwrappings undo one layer each, and leave as it is what is not wrapped so.
+// unwrappings undo one layer each, and leave as it is what is not wrapped so. What stands around the text of an
+// encoding is passed over: a name, quotes, the lines of a certificate in words.
 var unwrappings = []func(string) string{
-	strings.NewReplacer(`\n`, "\n", `\r`, "", `\"`, `"`).Replace,
-	unwrapping(url.PathUnescape),
-	unwrapping(bare(base64.RawStdEncoding.DecodeString)),
-	unwrapping(bare(base64.RawURLEncoding.DecodeString)),
-	unwrapping(bare(hex.DecodeString)),
+	strings.NewReplacer("\x00", "", "\uFEFF", "", "\xff\xfe", "", "\xfe\xff", "").Replace, // UTF-16
+	strings.NewReplacer(`\n`, "\n", `\r`, "", `\"`, `"`, `\/`, "/").Replace,
+	func(s string) string {
+		if inner, err := url.PathUnescape(s); err == nil {
+			return inner
+		}
+		return s
+	},
+	longest(`[A-Za-z0-9+/]{20,}`, "", 4, base64.RawStdEncoding.DecodeString),
+	longest(`[A-Za-z0-9_-]{20,}`, "", 4, base64.RawURLEncoding.DecodeString),
+	longest(`[A-Fa-f0-9]{20,}`, ":-", 2, hex.DecodeString),
 }
 
-func unwrapping(undo func(string) (string, error)) func(string) string {
+// longest decodes the longest run of an encoding's characters, white space and those of between aside, in whole
+// groups: what is cut at its end counts too.
+func longest(run, between string, group int, decode func(string) ([]byte, error)) func(string) string {
+	runs := regexp.MustCompile(run)
 	return func(s string) string {
-		if inner, err := undo(s); err == nil {
-			return inner
+		packed := strings.Map(func(r rune) rune {
+			if unicode.IsSpace(r) || strings.ContainsRune(between, r) {
+				return -1
+			}
+			return r
+		}, s)
+		best := ""
+		for _, found := range runs.FindAllString(packed, -1) {
+			if len(found) > len(best) {
+				best = found
+			}
+		}
+		whole := best[:len(best)-len(best)%group]
+		if inner, err := decode(best); err == nil { // the end may be a part of a group
+			return string(inner)
+		}
+		if inner, err := decode(whole); err == nil && whole != "" {
+			return string(inner)
 		}
 		return s
 	}
 }
 
-// bare decodes a text without the quotes, padding, colons and line breaks that the tool which wrote it likes.
-func bare(decode func(string) ([]byte, error)) func(string) (string, error) {
-	return func(s string) (string, error) {
-		s = strings.Trim(strings.Join(strings.Fields(s), ""), `"'`)
-		inner, err := decode(strings.ReplaceAll(strings.TrimRight(strings.TrimPrefix(s, "0x"), "="), ":", ""))
-		return string(inner), err
-	}
-}
+// keyOIDs are the algorithms of a public key in DER (RFC 8017 appendix C, RFC 5480 §2.1.1, RFC 8410 §3): RSA, EC,
+// and the curves of Edwards and Montgomery.
+var keyOIDs = []string{"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01", "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01", "\x30\x05\x06\x03\x2b\x65"}
 
-// isDER reports whether data is a public key or a certificate.
+// isDER reports whether data holds a public key, by its algorithm or as PKCS #1 has it.
 func isDER(data []byte) bool {
-	_, spki := x509.ParsePKIXPublicKey(data)
-	_, pkcs1 := x509.ParsePKCS1PublicKey(data)
-	_, certificate := x509.ParseCertificate(data)
-	return spki == nil || pkcs1 == nil || certificate == nil
+	_, err := x509.ParsePKCS1PublicKey(data)
+	return err == nil || slices.ContainsFunc(keyOIDs, func(oid string) bool { return bytes.Contains(data, []byte(oid)) })
 }
 
 // looksJSON reports whether material is a JSON object, or begins like one and has a name of a JWK or JWKS.

@@ -13,6 +13,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"maps"
 	"math/big"
 	"net/url"
@@ -343,7 +344,32 @@ func TestErrorHoldsNoSecret(t *testing.T) {
 	}
 }
 
+// utf16Of is a text of ASCII as UTF-16.
+func utf16Of(s string) string {
+	b := []byte("\xff\xfe")
+	for i := range len(s) {
+		b = append(b, s[i], 0)
+	}
+	return string(b)
+}
+
+func TestRandomSecretsAreNoKeys(t *testing.T) {
+	for range 2000 {
+		secret := make([]byte, 48)
+		rand.Read(secret)
+		for _, text := range []string{string(secret), base64.StdEncoding.EncodeToString(secret), base64.RawURLEncoding.EncodeToString(secret), hex.EncodeToString(secret), rand.Text() + "-" + rand.Text()} {
+			if LooksPublic([]byte(text)) {
+				t.Errorf("%q could not be given as a secret", text)
+			}
+		}
+	}
+}
+
 func TestLooksPublic(t *testing.T) {
+	spki, err := x509.MarshalPKIXPublicKey(&material().rsa.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	pem := string(publicPEM(material().ed.Public()))
 	der, err := x509.MarshalPKIXPublicKey(material().ed.Public())
 	if err != nil {
@@ -366,6 +392,13 @@ func TestLooksPublic(t *testing.T) {
 		hex.EncodeToString(der), strings.ToUpper(hex.EncodeToString(der)), "0x" + hex.EncodeToString(der), base64.StdEncoding.EncodeToString([]byte(hex.EncodeToString(der))),
 		strings.ReplaceAll(strings.TrimSpace(strings.Split(pem, "-----")[2]), "\n", `\n`), strings.SplitN(pem, "\n", 2)[1], strings.ReplaceAll(pem, "-----", "----"), url.PathEscape(pem), url.QueryEscape(pem),
 		strings.ReplaceAll(string(with("RSA")), `"`, `'`), "kty: RSA\nn: abc\n", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ== somebody", "AAAAC3NzaC1lZDI1NTE5AAAAIA==", "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY=",
+		// What openssl and others print, in UTF-16 as PowerShell writes it, with words around it, or cut.
+		"RSA Public-Key: (2048 bit)\nModulus:\n    00:c7:1c", "Modulus=C71C00", "<RSAKeyValue><Modulus>xxwA</Modulus></RSAKeyValue>", utf16Of(pem), "\uFEFF" + base64.StdEncoding.EncodeToString(der),
+		"KEY=" + base64.StdEncoding.EncodeToString(der), "data:application/x-x509;base64," + base64.StdEncoding.EncodeToString(der), "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(spki),
+		`["` + base64.StdEncoding.EncodeToString(certificate) + `"]`, strings.ReplaceAll(base64.StdEncoding.EncodeToString(spki), "/", `\/`) + ",", base64.StdEncoding.EncodeToString(spki)[:200],
+		"0X" + hex.EncodeToString(der), `\x` + hex.EncodeToString(der), strings.ReplaceAll(fmt.Sprintf("% X", der), " ", "-"), strings.ReplaceAll(fmt.Sprintf("% x", der), " ", ":"),
+		"-----BEGIN\tPUBLIC\tKEY-----", "-----BEGIN  PUBLIC  KEY-----", "-----BEGIN\u00a0PUBLIC\u00a0KEY-----", "-----BEGINPUBLICKEY-----", "-----BEGIN RSA PUBLIC KEY-----", "-----BEGIN PKCS7-----",
+		"\x30\x0a\x30\x05\x06\x03\x2b\x65\x71\x03\x01\x00", "\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08", // Ed448, and any curve
 		"from=\"*\" ssh-ed25519 AAAA", base64.StdEncoding.EncodeToString([]byte("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==")),
 	} {
 		if !LooksPublic([]byte(text)) {
