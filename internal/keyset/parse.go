@@ -48,25 +48,20 @@ var publicMark = regexp.MustCompile(`\b(BEGIN|END)[\s\x{a0}_+-]*([A-Z0-9]+[\s\x{
 	`\bssh-(rsa|dss|ed25519)[ \t]|\becdsa-sha2-nistp|AAAAB3NzaC1|AAAAC3NzaC1|AAAAE2VjZHNh|` +
 	`\b[Mm]odulus[ \t]*[:=]|<Modulus>|\bPublic-Key:`)
 
-// unwrappings undo one layer each, and leave as it is what is not wrapped so. What stands around the text of an
-// encoding is passed over: a name, quotes, the lines of a certificate in words.
+// unwrappings undo one layer each; what is not wrapped so becomes what it is, or nothing. What stands around the
+// text of an encoding is passed over: a name, quotes, the lines of a certificate in words.
 var unwrappings = []func(string) string{
 	strings.NewReplacer("\x00", "", "\uFEFF", "", "\xff\xfe", "", "\xfe\xff", "").Replace, // UTF-16
 	strings.NewReplacer(`\n`, "\n", `\r`, "", `\"`, `"`, `\/`, "/").Replace,
-	func(s string) string {
-		if inner, err := url.PathUnescape(s); err == nil {
-			return inner
-		}
-		return s
-	},
-	longest(`[A-Za-z0-9+/]{20,}`, "", 4, base64.RawStdEncoding.DecodeString),
-	longest(`[A-Za-z0-9_-]{20,}`, "", 4, base64.RawURLEncoding.DecodeString),
-	longest(`[A-Fa-f0-9]{20,}`, ":-", 2, hex.DecodeString),
+	func(s string) string { inner, _ := url.PathUnescape(s); return inner },
+	runsOf(`[A-Za-z0-9+/]{20,}`, "", 4, base64.RawStdEncoding.DecodeString),
+	runsOf(`[A-Za-z0-9_-]{20,}`, "", 4, base64.RawURLEncoding.DecodeString),
+	runsOf(`[A-Fa-f0-9]{20,}`, ":-", 2, hex.DecodeString),
 }
 
-// longest decodes the longest run of an encoding's characters, white space and those of between aside, in whole
-// groups: what is cut at its end counts too.
-func longest(run, between string, group int, decode func(string) ([]byte, error)) func(string) string {
+// runsOf decodes the runs of an encoding's characters, white space and those of between aside, in whole groups:
+// what is cut at its end counts too.
+func runsOf(run, between string, group int, decode func(string) ([]byte, error)) func(string) string {
 	runs := regexp.MustCompile(run)
 	return func(s string) string {
 		packed := strings.Map(func(r rune) rune {
@@ -75,20 +70,12 @@ func longest(run, between string, group int, decode func(string) ([]byte, error)
 			}
 			return r
 		}, s)
-		best := ""
+		var inner []byte
 		for _, found := range runs.FindAllString(packed, -1) {
-			if len(found) > len(best) {
-				best = found
-			}
+			decoded, _ := decode(found[:len(found)-len(found)%group])
+			inner = append(inner, decoded...)
 		}
-		whole := best[:len(best)-len(best)%group]
-		if inner, err := decode(best); err == nil { // the end may be a part of a group
-			return string(inner)
-		}
-		if inner, err := decode(whole); err == nil && whole != "" {
-			return string(inner)
-		}
-		return s
+		return string(inner)
 	}
 }
 
