@@ -394,6 +394,7 @@ func TestLooksPublic(t *testing.T) {
 		strings.ReplaceAll(string(with("RSA")), `"`, `'`), "kty: RSA\nn: abc\n", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQ== somebody", "AAAAC3NzaC1lZDI1NTE5AAAAIA==", "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTY=",
 		// What openssl and others print, in UTF-16 as PowerShell writes it, with words around it, or cut.
 		"RSA Public-Key: (2048 bit)\nModulus:\n    00:c7:1c", "Modulus=C71C00", "<RSAKeyValue><Modulus>xxwA</Modulus></RSAKeyValue>", utf16Of(pem), "\uFEFF" + base64.StdEncoding.EncodeToString(der),
+		strings.Repeat("a", 24) + ", " + base64.StdEncoding.EncodeToString(der),
 		"KEY=" + base64.StdEncoding.EncodeToString(der), "data:application/x-x509;base64," + base64.StdEncoding.EncodeToString(der), "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(spki),
 		`["` + base64.StdEncoding.EncodeToString(certificate) + `"]`, strings.ReplaceAll(base64.StdEncoding.EncodeToString(spki), "/", `\/`) + ",", base64.StdEncoding.EncodeToString(spki)[:200],
 		"0X" + hex.EncodeToString(der), `\x` + hex.EncodeToString(der), strings.ReplaceAll(fmt.Sprintf("% X", der), " ", "-"), strings.ReplaceAll(fmt.Sprintf("% x", der), " ", ":"),
