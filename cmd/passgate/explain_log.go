@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -83,9 +82,9 @@ func readDenials(in io.Reader) ([]*loggedDecision, error) {
 	lines := bufio.NewReaderSize(in, maxLogLine)
 	for {
 		line, tooLong, err := lines.ReadLine()
-		_, text, _ := bytes.Cut(line, []byte("{")) // what a collector has put before the line is not read
+		text := line[max(0, bytes.IndexByte(line, '{')):] // what a collector has put before the line is not read
 		d := &loggedDecision{}
-		if json.Unmarshal(slices.Concat([]byte("{"), text), d) == nil && d.Message == "decision" {
+		if json.Unmarshal(text, d) == nil && d.Message == "decision" {
 			if d.Decision == "allow" {
 				allowed++
 			} else {

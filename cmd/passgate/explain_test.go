@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -163,15 +162,4 @@ func TestTestShowsAStrangersTextAsText(t *testing.T) {
 	o.mustNotHold(t, "\x1b")
 	o.mustNotHold(t, "\u009b")
 	o.mustHold(t, `a\u001b[31m`, `/x/\u009b31m`)
-}
-
-func TestLogMovesNoTerminal(t *testing.T) {
-	var out bytes.Buffer
-	line := []byte(`{"path":"/a/` + "\u009b2J\u202e é" + `"}` + "\n")
-	if n, err := (escaped{&out}).Write(line); n != len(line) || err != nil {
-		t.Fatal(n, err)
-	}
-	if got, want := out.String(), `{"path":"/a/\u009b2J\u202e é"}`+"\n"; got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
 }

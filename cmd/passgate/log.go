@@ -1,16 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os/signal"
 	"syscall"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -33,25 +29,12 @@ func (p *program) newLog(cfg *config.Config) (log *slog.Logger, sink *logsink.Wr
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		panic(fmt.Sprintf("the configuration was accepted with the log level %q", cfg.Log.Level))
 	}
-	log = slog.New(slog.NewJSONHandler(escaped{sink}, &slog.HandlerOptions{Level: level}))
+	log = slog.New(slog.NewJSONHandler(terminal.JSON(sink), &slog.HandlerOptions{Level: level}))
 	return log, sink, func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = sink.Close(ctx) // what could not be written cannot be told either
 	}
-}
-
-// escaped writes JSON lines in which nothing moves a terminal: slog escapes what JSON asks for, and no more.
-type escaped struct{ io.Writer }
-
-func (w escaped) Write(line []byte) (int, error) {
-	if !bytes.ContainsFunc(line, func(r rune) bool { return r >= utf8.RuneSelf && !unicode.IsPrint(r) }) {
-		return w.Writer.Write(line)
-	}
-	if _, err := io.WriteString(w.Writer, terminal.Text(string(line))); err != nil {
-		return 0, err
-	}
-	return len(line), nil
 }
 
 func newRecorder(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) *audit.Recorder {

@@ -1,7 +1,8 @@
 // Package audit records decisions: one log line, one count and one duration for each, whatever door asked.
 //
 // A line tells who asked for what and why the answer was what it was: of headers and claims, the names that a
-// refusing condition looked at. It never holds the value of a header, a token, a query or a body. A metric has no label that a client could choose.
+// refusing condition looked at. It never holds the value of a header, a token, a query or a body. A metric has no
+// label that a client could choose.
 package audit
 
 import (

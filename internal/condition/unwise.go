@@ -14,16 +14,14 @@ import (
 )
 
 // Unwise returns what in an expression compiles and is hardly meant: a comparison that comes out the same for
-// every request, which with a != lets all of them in. Issuers are the configured ones: iss by name.
+// every request, which with a != lets all of them in. Issuers are the configured ones: their iss, by name and by
+// iss.
 func Unwise(text string, public bool, issuers map[string]string) []*Error {
 	parsed, issues := base.Parse(text)
 	if issues.Err() != nil {
 		return nil
 	}
-	u := &unwise{public: public, issuers: issuers, isISS: map[string]bool{}, info: parsed.NativeRep().SourceInfo()}
-	for _, iss := range issuers {
-		u.isISS[iss] = true
-	}
+	u := &unwise{public: public, issuers: issuers, info: parsed.NativeRep().SourceInfo()}
 	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(u.visit))
 	if !u.named {
 		u.found = append(u.found, &Error{1, 1, "looks at nothing of the request, so it is the same for all"})
@@ -40,7 +38,6 @@ var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 type unwise struct {
 	public  bool
 	issuers map[string]string
-	isISS   map[string]bool // of the issuers
 	info    *ast.SourceInfo
 	named   bool // a variable was
 	found   []*Error
@@ -112,9 +109,9 @@ func (u *unwise) compare(variable string, with ast.Expr) {
 				u.add(e, "the path is decoded: write the character itself")
 			}
 		case "principal.issuer":
-			switch iss, isName := u.issuers[text]; {
-			case text == "" || u.isISS[text]:
-			case isName:
+			switch iss, known := u.issuers[text]; {
+			case text == "" || known && iss == text:
+			case known:
 				u.add(e, "principal.issuer is the token's iss, not the issuer's name; write '%s'", iss)
 			default:
 				u.add(e, "no issuer has this iss")

@@ -3,7 +3,10 @@ package condition
 import "testing"
 
 func TestUnwise(t *testing.T) {
-	issuers := map[string]string{"staff": "https://staff.example", "partners": "https://partners.example"}
+	issuers := map[string]string{
+		"staff": "https://staff.example", "partners": "https://partners.example",
+		"https://staff.example": "https://staff.example", "https://partners.example": "https://partners.example",
+	}
 	tests := []struct {
 		when   string
 		column int    // 0: nothing is unwise

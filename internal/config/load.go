@@ -33,7 +33,6 @@ type loader struct {
 	file file
 
 	embedded bool // an issuer may be without a key
-
 }
 
 // Load reads and validates the configuration file at path. env is [os.LookupEnv] or stands in for it.

@@ -110,6 +110,9 @@ func (l *loader) warnOfRoutes() {
 	for _, issuer := range l.file.Issuers {
 		issuers[issuer.Name] = issuer.Issuer
 	}
+	for _, issuer := range l.file.Issuers { // last: an iss that is another's name is meant as it stands
+		issuers[issuer.Issuer] = issuer.Issuer
+	}
 	for i, r := range l.file.Routes {
 		at := fmt.Sprintf("routes[%d]", i)
 		for _, field := range []string{"hosts", "methods", "permissions", "credentials", "when"} {

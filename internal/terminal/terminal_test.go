@@ -1,6 +1,7 @@
 package terminal
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -20,5 +21,16 @@ func TestNothingThatATerminalObeys(t *testing.T) {
 		if got, want := Line(text), strings.ReplaceAll(want, "\n", `\u000a`); got != want {
 			t.Errorf("Line(%q) = %s, want %s", text, got, want)
 		}
+	}
+}
+
+func TestJSONMovesNoTerminal(t *testing.T) {
+	var out bytes.Buffer
+	line := []byte(`{"path":"/a/` + "\u009b2J\u202e é" + `"}` + "\n")
+	if n, err := JSON(&out).Write(line); n != len(line) || err != nil {
+		t.Fatal(n, err)
+	}
+	if got, want := out.String(), `{"path":"/a/\u009b2J\u202e é"}`+"\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

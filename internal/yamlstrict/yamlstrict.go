@@ -155,8 +155,10 @@ func (doc *Document) faultAt(pos Pos, field, format string, args ...any) *Fault 
 
 // withoutValues puts ${NAME} in place of what a variable holds: a secret may stand in any field, by mistake.
 func (doc *Document) withoutValues(text string) string {
-	const shortest = 16                                                       // less is hardly a secret, and may be a word of the sentence itself
-	names := slices.SortedFunc(maps.Keys(doc.values), func(a, b string) int { // one value may hold another
+	// What is shorter is hardly a secret, and may be a word of the sentence itself.
+	const shortest = 16
+	// The longest first: one value may hold another.
+	names := slices.SortedFunc(maps.Keys(doc.values), func(a, b string) int {
 		return cmp.Or(cmp.Compare(len(doc.values[b]), len(doc.values[a])), cmp.Compare(a, b))
 	})
 	for _, name := range names {
