@@ -10,7 +10,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hkdf"
 	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -67,6 +70,9 @@ type Key struct {
 	// The material lives in closures, where no formatter, logger or encoder reaches it.
 	verify func(signed string, signature []byte) error
 	sign   func(signed string) ([]byte, error) // nil but for HS256, which signs with what it verifies with
+	derive func(label string) ([]byte, error)  // nil but for HS256
+
+	thumbprint string // of an HS256 key, else ""
 }
 
 // Verify reports whether signature is this key's over signed; if it is not, the error wraps [ErrSignature].
@@ -94,6 +100,10 @@ func Secret(secret []byte) *Key {
 	secret = bytes.Clone(secret)
 	k := newKey(HS256, secret)
 	k.sign = func(signed string) ([]byte, error) { return HS256.method().Sign(signed, secret) }
+	k.derive = func(label string) ([]byte, error) { return hkdf.Key(sha256.New, secret, nil, label, sha256.Size) }
+	// RFC 7638 §3.2: the members that make an oct key, in this order and without blanks.
+	sum := sha256.Sum256([]byte(`{"k":"` + base64.RawURLEncoding.EncodeToString(secret) + `","kty":"oct"}`))
+	k.thumbprint = base64.RawURLEncoding.EncodeToString(sum[:])
 	return k
 }
 

@@ -18,6 +18,24 @@ type Signer struct {
 // Key returns the key that verifies what s signs.
 func (s *Signer) Key() *Key { return s.key }
 
+// KeyID returns the kid of the tokens that s signs: that of its key, or else the thumbprint of the key
+// (RFC 7638), which says no more of a random secret than a token does. It is "" for a key with neither.
+func (s *Signer) KeyID() string {
+	if s.key.ID != "" {
+		return s.key.ID
+	}
+	return s.key.thumbprint
+}
+
+// Derive returns a key of 32 bytes for the purpose that label names, by HKDF with SHA-256 (RFC 5869). It tells
+// nothing of the key that s signs with, nor of one derived by another label. Only an HS256 key has any.
+func (s *Signer) Derive(label string) ([]byte, error) {
+	if s.key.derive == nil {
+		return nil, fmt.Errorf("the %s is no secret to derive a key from", s.key)
+	}
+	return s.key.derive(label)
+}
+
 // Sign returns the signature over signed, in the form of RFC 7518 §3.
 func (s *Signer) Sign(signed string) ([]byte, error) { return s.sign(signed) }
 

@@ -14,6 +14,11 @@ import (
 // anything that JSON can say, a jsontext.Value included. The header has typ JWT, and kid if the key has an
 // ID.
 func Mint(s *keyset.Signer, claims map[string]any) (string, error) {
+	return MintAs(s, s.Key().ID, claims)
+}
+
+// MintAs is [Mint] for claims that are a map or a struct, under a key ID other than the key's own; "" is none.
+func MintAs(s *keyset.Signer, keyID string, claims any) (string, error) {
 	payload, err := json.Marshal(claims, json.Deterministic(true), json.FormatNilMapAsNull(false))
 	if err != nil {
 		return "", fmt.Errorf("write the claims: %w", err)
@@ -22,7 +27,7 @@ func Mint(s *keyset.Signer, claims map[string]any) (string, error) {
 		Algorithm keyset.Algorithm `json:"alg"`
 		KeyID     string           `json:"kid,omitempty"`
 		Type      string           `json:"typ"`
-	}{s.Key().Algorithm, s.Key().ID, "JWT"})
+	}{s.Key().Algorithm, keyID, "JWT"})
 	if err != nil {
 		return "", fmt.Errorf("write the header: %w", err)
 	}
