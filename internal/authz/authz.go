@@ -115,6 +115,9 @@ func (a Access) String() string {
 	return "deny"
 }
 
+// OwnService is the service of what passgate serves itself. No upstream has this name.
+const OwnService = "passgate"
+
 // Rule is what a policy asks of one request.
 type Rule struct {
 	Route            string // name of the route, "" where none matched

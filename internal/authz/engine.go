@@ -46,7 +46,7 @@ func (e *Engine) Decide(ctx context.Context, r *Request) (d Decision) {
 			d = Decision{RequestID: id, Cause: fmt.Sprintf("panic: %v\n%s", p, debug.Stack())}
 		}
 	}()
-	id = requestID(r.Headers)
+	id = RequestID(r.Headers)
 	if id == "" {
 		id = e.options.NewID()
 	}
@@ -263,8 +263,8 @@ func union(route, context []string) []string {
 	return unique(append(slices.Clip(route), context...))
 }
 
-// requestID returns the caller's X-Request-ID, or "" if there is none that is 1 to 128 safe characters.
-func requestID(headers []Header) string {
+// RequestID returns the caller's X-Request-ID, or "" if there is none that is 1 to 128 safe characters.
+func RequestID(headers []Header) string {
 	for i := range headers {
 		if strings.EqualFold(headers[i].Name, "x-request-id") {
 			if id := headers[i].Value; len(id) <= 128 && isToken68(id) {

@@ -35,6 +35,7 @@ type Route struct {
 // for a principal everywhere.
 type Options struct {
 	Routes  []Route
+	Own     []string     // paths that passgate serves itself: public, ahead of Routes, whatever the method
 	Default authz.Access // where no route matches
 
 	// Compile makes the condition of a route, whose path has these parameters. It is required where a route has
@@ -61,6 +62,7 @@ func (e *RouteError) Unwrap() error { return e.Err }
 
 // Policy is a compiled set of routes. It is immutable and safe for concurrent use.
 type Policy struct {
+	own      map[string]bool // paths, as they stand in a request
 	routes   []route
 	anyHost  *table            // of the routes that take every host
 	hosts    map[string]*table // of those that name theirs
@@ -79,7 +81,10 @@ var _ authz.Policy = (*Policy)(nil)
 
 // New compiles routes. Its error joins one [*RouteError] for each fault.
 func New(o Options) (*Policy, error) {
-	p := &Policy{fallback: o.Default, paths: pathRules{semicolon: o.AllowSemicolon, doubleSlash: o.AllowDoubleSlash}}
+	p := &Policy{own: map[string]bool{}, fallback: o.Default, paths: pathRules{semicolon: o.AllowSemicolon, doubleSlash: o.AllowDoubleSlash}}
+	for _, path := range o.Own {
+		p.own[path] = true
+	}
 	var faults []error
 	names := map[string]int{}
 	for i, r := range o.Routes {
@@ -191,6 +196,13 @@ func (p *Policy) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
 	if r.Trace != nil {
 		r.Trace.Add("path", "ok", "/"+strings.Join(path, "/"))
 		r.Trace.Add("host", "ok", host)
+	}
+	// As it stands in the request, and not decoded: another spelling of the path reaches another server.
+	if p.own[r.Path] {
+		if r.Trace != nil {
+			r.Trace.Add("route", "matched", r.Path+", which passgate serves itself")
+		}
+		return authz.Rule{Route: r.Path, Service: authz.OwnService, Access: authz.AccessPublic}, authz.ReasonGranted, ""
 	}
 	i := p.first(r.Method, host, path)
 	if r.Trace != nil {
