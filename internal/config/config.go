@@ -6,6 +6,8 @@
 package config
 
 import (
+	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
@@ -34,6 +36,11 @@ type Config struct {
 	Roles         map[string][]string // role → permissions
 	DefaultAccess authz.Access
 	Routes        []policy.Route
+	Proxy         *Proxy    // nil: there is none
+	Accounts      *Accounts // nil: they are not served
+	Idempotency   Idempotency
+	Redis         Secret         // URL, "" for none
+	TrustedProxy  []netip.Prefix // whose word on the client's address is taken
 	Log           Log
 	Limits        Limits
 	Drain         Drain
@@ -72,9 +79,45 @@ type Issuer struct {
 	Claims     Claims
 }
 
+// ServesHTTP reports whether there is anything to serve at Listen.HTTP.
+func (c *Config) ServesHTTP() bool { return c.Proxy != nil || c.Accounts != nil }
+
+// Proxy is the built-in reverse proxy.
+type Proxy struct {
+	Upstreams map[string]*url.URL // by service; [DefaultUpstream] is that of services without one
+	Timeout   time.Duration       // until an upstream begins to answer
+}
+
+// DefaultUpstream is the name of the upstream of services without one of their own.
+const DefaultUpstream = "default"
+
+// Accounts are signup and login.
+type Accounts struct {
+	Issuer              Issuer // whose tokens are given out; its MintKey signs them
+	Database            string // sqlite:FILE, as the process finds the file
+	TokenTTL            time.Duration
+	BcryptCost          int
+	HashQueue           int // passwords that may wait to be hashed
+	DefaultRole         string
+	DefaultSubscription string
+	Password            Password
+}
+
+// Password is what a new password has to be.
+type Password struct {
+	MinLength    int  `yaml:"min_length"` // characters
+	RefuseCommon bool `yaml:"refuse_common"`
+}
+
+// Idempotency is how answers to requests with an Idempotency-Key are kept.
+type Idempotency struct {
+	TTL time.Duration `yaml:"ttl"`
+}
+
 // Listen holds the addresses of the servers.
 type Listen struct {
 	GRPC  string `yaml:"grpc" plain:"true" want:"host:port such as 127.0.0.1:9191, or unix:///path"`
+	HTTP  string `yaml:"http" plain:"true" want:"host:port such as 127.0.0.1:8080"`
 	Ops   string `yaml:"ops" plain:"true" want:"host:port such as 127.0.0.1:9090"`
 	Debug string `yaml:"debug,omitempty" plain:"true" want:"host:port on loopback, such as 127.0.0.1:6060"` // empty: off
 }
@@ -99,7 +142,9 @@ type Log struct {
 
 // Limits bound what a request may bring.
 type Limits struct {
-	Token Size `yaml:"token"` // bytes of a bearer token
+	Token   Size `yaml:"token"`   // bytes of a bearer token
+	Headers Size `yaml:"headers"` // bytes of the head of a request to Listen.HTTP
+	Body    Size `yaml:"body"`    // bytes of the body of an account call
 }
 
 // Drain is how a server goes: it stays Wait long after it said so, then gives requests in flight Timeout.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestGoodFileIsReadWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != (Listen{"unix:///run/passgate/grpc.sock", "[::1]:9090", "127.0.0.1:6060"}) {
+	if c.Listen != (Listen{"unix:///run/passgate/grpc.sock", "127.0.0.1:8088", "[::1]:9090", "127.0.0.1:6060"}) {
 		t.Errorf("Listen = %+v", c.Listen)
 	}
 	accounts, partner, devices := c.Issuers[0], c.Issuers[1], c.Issuers[2]
@@ -153,8 +154,53 @@ func TestGoodFileIsReadWhole(t *testing.T) {
 	if !cmp.Equal(r.Sources, []string{"accounts", "partner"}) || r.Access != authz.AccessAuthenticated || !c.Routes[1].StripCredentials {
 		t.Errorf("Routes = %+v", c.Routes)
 	}
-	if c.Log != (Log{"warn", "denied"}) || c.Limits.Token != 16<<10 || c.Drain != (Drain{0, time.Minute}) || c.GRPC.Reflection {
+	if c.Log != (Log{"warn", "denied"}) || c.Limits != (Limits{16 << 10, 32 << 10, 16 << 10}) || c.Drain != (Drain{0, time.Minute}) || c.GRPC.Reflection {
 		t.Errorf("%+v %+v %+v %+v", c.Log, c.Limits, c.Drain, c.GRPC)
+	}
+}
+
+func TestGoodAccountsAndProxy(t *testing.T) {
+	c, err := Load("testdata/good.yaml", testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Accounts
+	if a.Issuer.Name != "accounts" || a.Issuer.MintKey == nil || a.Database != "sqlite:testdata/data/accounts.db" || a.TokenTTL != time.Hour || a.BcryptCost != 11 ||
+		a.HashQueue != 64 || a.DefaultRole != "member" || a.DefaultSubscription != "trial" || a.Password != (Password{12, false}) {
+		t.Errorf("Accounts = %+v", a)
+	}
+	if want := "redis://:" + testSecret + "@127.0.0.1:6379/1"; string(c.Redis) != want || c.Idempotency.TTL != 10*time.Minute {
+		t.Errorf("Redis = %q, Idempotency = %+v", string(c.Redis), c.Idempotency)
+	}
+	var upstreams []string
+	for name, u := range c.Proxy.Upstreams {
+		upstreams = append(upstreams, name+" "+u.String())
+	}
+	slices.Sort(upstreams)
+	if want := []string{"default http://127.0.0.1:8081/base", "users-service h2c://users.internal:50051"}; !cmp.Equal(upstreams, want) || c.Proxy.Timeout != 10*time.Second {
+		t.Errorf("Proxy = %q, %v", upstreams, c.Proxy.Timeout)
+	}
+	if got := fmt.Sprint(c.TrustedProxy); got != "[10.0.0.0/8 192.0.2.7/32 2001:db8::/32]" {
+		t.Errorf("TrustedProxy = %s", got)
+	}
+}
+
+func TestNeitherAccountsNorProxyUnlessTheFileSaysSo(t *testing.T) {
+	for _, text := range []string{"log: {level: info}", "accounts:\n", "accounts: null", "proxy: {upstreams: {default: \"${EMPTY}\"}}", "proxy: {timeout: 5s}", "redis: ${EMPTY}"} {
+		c, err := Load(write(t, text), testEnv)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if c.Accounts != nil || c.Proxy != nil || c.Redis != "" || c.ServesHTTP() {
+			t.Errorf("%s: accounts %v, proxy %v, redis %t", text, c.Accounts, c.Proxy, c.Redis != "")
+		}
+	}
+	c, err := Default(testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Accounts == nil || c.Accounts.Database != "sqlite:passgate.db" || c.Proxy != nil || c.Redis != "" {
+		t.Errorf("by default accounts are %v, the proxy %v", c.Accounts, c.Proxy)
 	}
 }
 
@@ -196,7 +242,7 @@ func TestDefaultAccessHangsOnTheRoutes(t *testing.T) {
 }
 
 func TestWarningsNameTheFieldAndItsPlace(t *testing.T) {
-	for _, name := range []string{"unwise", "unwise-routes", "unwise-servers", "unwise-empty"} {
+	for _, name := range []string{"unwise", "unwise-routes", "unwise-servers", "unwise-empty", "unwise-accounts", "unwise-redis"} {
 		c, err := Load("testdata/"+name+".yaml", testEnv)
 		if err != nil {
 			t.Fatal(err)
@@ -268,7 +314,7 @@ func TestWhatIsShippedIsWise(t *testing.T) {
 			}
 		}
 	}
-	check(Default(env))
+	check(Default(onlyVariable("PASSGATE_JWT_SECRET", testSecret)))
 	check(Gateway(), nil)
 	check(Load("../../examples/passgate.yaml", env))
 }

@@ -15,6 +15,12 @@ type file struct {
 	Routes        []route             `yaml:"routes,omitempty"`
 	Headers       headers             `yaml:"headers,omitempty"`
 	ProxyState    proxyState          `yaml:"proxy_state"`
+	Proxy         proxy               `yaml:"proxy,omitempty"`
+	Accounts      accounts            `yaml:"accounts,omitempty"`
+	Idempotency   Idempotency         `yaml:"idempotency,omitempty"`
+	Redis         Secret              `yaml:"redis,omitempty"`
+	RedisFile     string              `yaml:"redis_file,omitempty"`
+	TrustedProxy  []string            `yaml:"trusted_proxies,omitempty"`
 	Log           Log                 `yaml:"log"`
 	Limits        Limits              `yaml:"limits"`
 	Paths         paths               `yaml:"paths,omitempty"`
@@ -60,6 +66,22 @@ type proxyState struct {
 	Template string `yaml:"template"`
 }
 
+type proxy struct {
+	Upstreams map[string]string `yaml:"upstreams,omitempty" want:"a URL for each service, such as default: http://127.0.0.1:8081"`
+	Timeout   time.Duration     `yaml:"timeout"`
+}
+
+type accounts struct {
+	Issuer              string        `yaml:"issuer" required:"true" want:"the name of the issuer whose tokens are given out"`
+	Database            string        `yaml:"database" want:"sqlite:FILE, such as sqlite:passgate.db"`
+	TokenTTL            time.Duration `yaml:"token_ttl"`
+	BcryptCost          int           `yaml:"bcrypt_cost"`
+	HashQueue           int           `yaml:"hash_queue"`
+	DefaultRole         string        `yaml:"default_role"`
+	DefaultSubscription string        `yaml:"default_subscription"`
+	Password            Password      `yaml:"password"`
+}
+
 type paths struct {
 	Allow []string `yaml:"allow,omitempty" oneof:"semicolon|double_slash"`
 }
@@ -69,10 +91,12 @@ type audiences []string
 
 // SetDefaults fills in what a file need not say. default_access hangs on the routes: see settleDefaultAccess.
 func (f *file) SetDefaults() {
-	f.Listen = Listen{GRPC: "127.0.0.1:9191", Ops: "127.0.0.1:9090"}
+	f.Listen = Listen{GRPC: "127.0.0.1:9191", HTTP: "127.0.0.1:8080", Ops: "127.0.0.1:9090"}
 	f.ProxyState.Template = identity.DefaultTemplate
 	f.Log = Log{Level: "info", Decisions: "all"}
-	f.Limits.Token = 8 << 10
+	f.Limits = Limits{Token: 8 << 10, Headers: 64 << 10, Body: 64 << 10}
+	f.Idempotency.TTL = 5 * time.Minute
+	f.Proxy.SetDefaults()
 	f.Drain = Drain{Wait: 5 * time.Second, Timeout: 30 * time.Second}
 	f.GRPC.Reflection = true
 }
@@ -83,6 +107,17 @@ func (i *issuer) SetDefaults() {
 	i.Claims = Claims{
 		UserID: "sub", Roles: "roles", Permissions: "permissions", Scope: "scope", Email: "email",
 		Subscription: "subscription", Country: "country", Platform: "platform",
+	}
+}
+
+// SetDefaults fills in what the proxy need not be told.
+func (p *proxy) SetDefaults() { p.Timeout = 30 * time.Second }
+
+// SetDefaults fills in what accounts need not be told.
+func (a *accounts) SetDefaults() {
+	*a = accounts{
+		Database: "sqlite:passgate.db", TokenTTL: 24 * time.Hour, BcryptCost: 10, HashQueue: 256,
+		DefaultRole: "user", DefaultSubscription: "free", Password: Password{MinLength: 8, RefuseCommon: true},
 	}
 }
 

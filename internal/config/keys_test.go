@@ -113,12 +113,22 @@ func TestDefaultTakesTheKeyThatThereIs(t *testing.T) {
 		t.Error("the key file was not taken")
 	}
 
-	env := func(name string) (string, bool) { return testSecret, name == "PASSGATE_JWT_SECRET" }
+	env := onlyVariable("PASSGATE_JWT_SECRET", testSecret)
 	if c, err = Default(env); err != nil {
 		t.Fatal(err)
 	}
 	if !verifies(t, c.Issuers[0], testSecret) {
 		t.Error("the environment does not go before the key file")
+	}
+}
+
+// onlyVariable is an environment of one variable.
+func onlyVariable(name, value string) func(string) (string, bool) {
+	return func(asked string) (string, bool) {
+		if asked != name {
+			return "", false
+		}
+		return value, true
 	}
 }
 
@@ -142,7 +152,7 @@ func TestDefaultRefusesABrokenKeyFile(t *testing.T) {
 			if !errors.As(err, &faults) || err.Error() != want {
 				t.Errorf("Default = %v, want Errors: %s", err, want)
 			}
-			env := func(name string) (string, bool) { return testSecret, name == "PASSGATE_JWT_SECRET" }
+			env := onlyVariable("PASSGATE_JWT_SECRET", testSecret)
 			if _, err := Default(env); err != nil {
 				t.Errorf("with a key in the environment: %v", err)
 			}
@@ -155,9 +165,9 @@ func TestDefaultNamesTheVariableOfAShortKey(t *testing.T) {
 	if err := GenerateKey(KeyFile); err != nil {
 		t.Fatal(err)
 	}
-	env := func(name string) (string, bool) { return "short", name == "PASSGATE_JWT_SECRET" }
+	env := onlyVariable("PASSGATE_JWT_SECRET", "short")
 	_, err := Default(env)
-	if err == nil || !strings.HasPrefix(err.Error(), "default.yaml:12:13: issuers[0].secret: is shorter than 32 bytes") ||
+	if err == nil || !strings.HasPrefix(err.Error(), "default.yaml:13:13: issuers[0].secret: is shorter than 32 bytes") ||
 		!strings.HasSuffix(err.Error(), "(the value is that of ${PASSGATE_JWT_SECRET})") {
 		t.Errorf("Default = %v, want a fault that names the variable", err)
 	}

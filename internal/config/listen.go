@@ -20,6 +20,9 @@ func (l *loader) judgeListen() {
 	} else if !isAddress(listen.GRPC) {
 		l.doc.Fault("listen.grpc", "want host:port%s, or unix:///path", example(listen.GRPC, "9191"))
 	}
+	if !isAddress(listen.HTTP) {
+		l.doc.Fault("listen.http", "want host:port%s", example(listen.HTTP, "8080"))
+	}
 	if !isAddress(listen.Ops) {
 		l.doc.Fault("listen.ops", "want host:port%s", example(listen.Ops, "9090"))
 	}
@@ -28,7 +31,7 @@ func (l *loader) judgeListen() {
 	}
 	taken := map[string]string{}
 	for _, server := range []struct{ field, address string }{
-		{"listen.grpc", listen.GRPC}, {"listen.ops", listen.Ops}, {"listen.debug", listen.Debug},
+		{"listen.grpc", listen.GRPC}, {"listen.http", listen.HTTP}, {"listen.ops", listen.Ops}, {"listen.debug", listen.Debug},
 	} {
 		if earlier, ok := taken[server.address]; ok && !strings.HasSuffix(server.address, ":0") {
 			l.doc.Fault(server.field, "is the address of %s; give each server one of its own", earlier)

@@ -92,9 +92,14 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 	}
 	l.judgeListen()
 	c.Issuers = l.judgeIssuers()
+	c.Accounts = l.judgeAccounts(c.Issuers)
+	c.Redis = l.judgeRedis()
+	c.Idempotency = l.file.Idempotency
+	c.Proxy = l.judgeProxy()
+	c.TrustedProxy = l.judgeTrustedProxies()
 	c.Routes = l.judgeRoutes()
 	c.DefaultAccess = l.settleDefaultAccess()
-	c.Policy = l.compile(c.Routes, c.DefaultAccess)
+	c.Policy = l.compile(c)
 	c.Stamper = l.judgeIdentity()
 	l.judgeBounds()
 	if err := l.doc.Err(); err != nil {
@@ -142,6 +147,9 @@ func (l *loader) judgeRoutes() []policy.Route {
 				l.doc.Fault(fmt.Sprintf("routes[%d].credentials[%d]", i, j), "no issuer has this name; want %s", oneOf(names))
 			}
 		}
+		if r.Service == authz.OwnService {
+			l.doc.Fault(fmt.Sprintf("routes[%d].service", i), "is the name of what passgate serves itself; choose another")
+		}
 		routes[i] = policy.Route{
 			Name: r.Name, Hosts: r.Hosts, Methods: r.Methods, Path: r.Path, Access: access(r.Access),
 			Service: r.Service, Permissions: r.Permissions, Sources: r.Credentials, When: r.When, StripCredentials: r.StripCredentials,
@@ -151,7 +159,8 @@ func (l *loader) judgeRoutes() []policy.Route {
 }
 
 // compile returns the policy of the routes, or gives its faults their lines.
-func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.Policy {
+func (l *loader) compile(c *Config) *policy.Policy {
+	routes := c.Routes
 	for i, form := range l.file.Paths.Allow {
 		if slices.Contains(l.file.Paths.Allow[:i], form) {
 			l.doc.Fault(fmt.Sprintf("paths.allow[%d]", i), "is a duplicate; remove it")
@@ -172,7 +181,8 @@ func (l *loader) compile(routes []policy.Route, fallback authz.Access) *policy.P
 	}
 	p, err := policy.New(policy.Options{
 		Routes:           routes,
-		Default:          fallback,
+		Own:              c.ownPaths(),
+		Default:          c.DefaultAccess,
 		Compile:          compile,
 		AllowSemicolon:   slices.Contains(l.file.Paths.Allow, "semicolon"),
 		AllowDoubleSlash: slices.Contains(l.file.Paths.Allow, "double_slash"),
@@ -232,6 +242,14 @@ func (l *loader) judgeBounds() {
 	const minToken, maxToken = 256, 64 << 10 // no token of use is smaller, no header passes Envoy that is larger
 	if t := l.file.Limits.Token; t < minToken || t > maxToken {
 		l.doc.Fault("limits.token", "want a size from %v to %v", Size(minToken), Size(maxToken))
+	}
+	const minHeaders, maxHeaders = 4 << 10, 1 << 20
+	if h := l.file.Limits.Headers; h < minHeaders || h > maxHeaders {
+		l.doc.Fault("limits.headers", "want a size from %v to %v", Size(minHeaders), Size(maxHeaders))
+	}
+	const minBody, maxBody = 1 << 10, 1 << 20
+	if b := l.file.Limits.Body; b < minBody || b > maxBody {
+		l.doc.Fault("limits.body", "want a size from %v to %v", Size(minBody), Size(maxBody))
 	}
 	const maxDrain = time.Hour
 	if l.file.Drain.Wait > maxDrain {

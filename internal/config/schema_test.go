@@ -26,6 +26,7 @@ var schemaNotes = map[string]note{
 
 	"listen":       {text: "Addresses of the servers."},
 	"listen.grpc":  {text: "Check for Envoy: host:port or unix:///path. Keep it on loopback, a unix socket, or behind a mesh's enforced mTLS.", pattern: `^unix:///.|:[0-9]+$`, examples: []any{"unix:///run/passgate/grpc.sock"}},
+	"listen.http":  {text: "Signup and login, and the proxy: host:port. Used where accounts or proxy.upstreams are set.", pattern: `:[0-9]+$`},
 	"listen.ops":   {text: "/livez, /readyz and /metrics: host:port.", pattern: `:[0-9]+$`},
 	"listen.debug": {text: "Profiles (pprof), on loopback only: host:port. Off unless set.", pattern: `:[0-9]+$`, examples: []any{"127.0.0.1:6060"}},
 
@@ -76,18 +77,43 @@ var schemaNotes = map[string]note{
 	"headers.keep":         {text: "Client headers that are not removed although their names begin as those of passgate's own do.", examples: []any{[]any{"x-user-agent"}}},
 	"proxy_state":          {text: "The X-Proxy-State header."},
 	"proxy_state.template": {text: "Its form, of {subscription}, {country} and {platform}."},
-	"log":                  {text: "What is logged."},
-	"log.level":            {text: "The least level that is logged."},
-	"log.decisions":        {text: "Which decisions are logged, a line each."},
-	"limits":               {text: "Bounds of what a request may bring."},
-	"limits.token":         {text: "Size of a bearer token, from 256 to 64KiB.", least: 256, most: 64 << 10},
-	"paths":                {text: "How paths are read."},
-	"paths.allow":          {text: "Forms of a path that are refused otherwise, as servers read them in different ways."},
-	"drain":                {text: "How a server goes when it is told to."},
-	"drain.wait":           {text: "How long it accepts requests after it said so, 1h at most: more than Envoy's health check interval times its unhealthy threshold."},
-	"drain.timeout":        {text: "How long requests in flight have then, 1h at most."},
-	"grpc":                 {text: "The gRPC server."},
-	"grpc.reflection":      {text: "Whether it answers reflection, for tools such as grpcurl."},
+
+	"proxy":             {text: "The built-in reverse proxy, at /v1/proxy/ of listen.http."},
+	"proxy.upstreams":   {text: "URLs by service: http, https, or h2c for HTTP/2 without TLS. default is for services without one.", pattern: `^(http|https|h2c)://[^?#\s]+$`, examples: []any{map[string]any{"default": "http://127.0.0.1:8081"}}},
+	"proxy.upstreams[]": {text: "Where the service is."},
+	"proxy.timeout":     {text: "How long an upstream may take to begin its answer, 1h at most."},
+
+	"accounts":                        {text: "Signup, login and accounts, at /v1/auth/ of listen.http. Left out: there are none."},
+	"accounts.issuer":                 {text: "Name of the issuer whose tokens are given out. It has an HS256 secret.", examples: []any{"accounts"}},
+	"accounts.database":               {text: "Where accounts are kept: sqlite:FILE.", pattern: `^sqlite:[^:?#]`},
+	"accounts.token_ttl":              {text: "How long a token is good, whole seconds, from 1m to 8784h."},
+	"accounts.bcrypt_cost":            {text: "Cost of a password's hash, from 10 to 14.", least: minCost, most: maxCost},
+	"accounts.hash_queue":             {text: "How many passwords may wait to be hashed, 10000 at most; past it the answer is 503.", least: 1, most: maxQueue},
+	"accounts.default_role":           {text: "Role of a new account.", pattern: `^[^,\s]+$`},
+	"accounts.default_subscription":   {text: "Subscription of a new account.", pattern: `^[^,\s]+$`},
+	"accounts.password":               {text: "What a new password has to be."},
+	"accounts.password.min_length":    {text: "Characters at least, from 8 to 64.", least: minPassword, most: maxMinimum},
+	"accounts.password.refuse_common": {text: "Whether the commonest passwords are refused."},
+	"idempotency":                     {text: "Answers to requests with an Idempotency-Key."},
+	"idempotency.ttl":                 {text: "How long they are kept, from 1m to 1h."},
+	"redis":                           {text: "URL of Redis, which replicas share for Idempotency-Keys. Left out: each process has its own.", examples: []any{"redis://127.0.0.1:6379/0"}},
+	"redis_file":                      {text: "File with the URL of Redis, less one final newline."},
+	"trusted_proxies":                 {text: "Addresses and networks whose X-Forwarded-For is believed.", examples: []any{[]any{"10.0.0.0/8"}}},
+
+	"log":             {text: "What is logged."},
+	"log.level":       {text: "The least level that is logged."},
+	"log.decisions":   {text: "Which decisions are logged, a line each."},
+	"limits":          {text: "Bounds of what a request may bring."},
+	"limits.token":    {text: "Size of a bearer token, from 256 to 64KiB.", least: 256, most: 64 << 10},
+	"limits.headers":  {text: "Size of the head of a request to listen.http, from 4KiB to 1MiB.", least: 4 << 10, most: 1 << 20},
+	"limits.body":     {text: "Size of the body of an account call, from 1KiB to 1MiB.", least: 1 << 10, most: 1 << 20},
+	"paths":           {text: "How paths are read."},
+	"paths.allow":     {text: "Forms of a path that are refused otherwise, as servers read them in different ways."},
+	"drain":           {text: "How a server goes when it is told to."},
+	"drain.wait":      {text: "How long it accepts requests after it said so, 1h at most: more than Envoy's health check interval times its unhealthy threshold."},
+	"drain.timeout":   {text: "How long requests in flight have then, 1h at most."},
+	"grpc":            {text: "The gRPC server."},
+	"grpc.reflection": {text: "Whether it answers reflection, for tools such as grpcurl."},
 }
 
 type note struct {
@@ -157,6 +183,8 @@ func (w *schemaWriter) field(path string, v reflect.Value, tag reflect.StructTag
 			member{"pattern", orVariable(`^[0-9]+(B|KiB|MiB|GiB)?$`)}, member{"default", v.Interface().(Size).String()})
 	case v.Kind() == reflect.Bool:
 		s = append(s, member{"anyOf", []any{object{{"type", []any{"boolean", "null"}}}, variable}}, member{"default", v.Bool()})
+	case v.Kind() == reflect.Int:
+		s = append(s, member{"anyOf", []any{object{{"type", []any{"integer", "null"}}, {"minimum", n.least}, {"maximum", n.most}}, variable}}, member{"default", v.Int()})
 	case v.Kind() == reflect.String && words != "":
 		s = append(s, member{"anyOf", []any{object{{"enum", append(enum(words), nil)}}, variable}})
 	case v.Kind() == reflect.String:
@@ -169,7 +197,11 @@ func (w *schemaWriter) field(path string, v reflect.Value, tag reflect.StructTag
 	case v.Kind() == reflect.Map:
 		w.used[path+"[]"] = true
 		inner := object{{"description", schemaNotes[path+"[]"].text}}
-		s = append(s, member{"type", []any{"object", "null"}}, member{"additionalProperties", append(inner, list(note{}, tag)...)})
+		values := list(note{}, tag)
+		if v.Type().Elem().Kind() == reflect.String {
+			values = text(n, tag)
+		}
+		s = append(s, member{"type", []any{"object", "null"}}, member{"additionalProperties", append(inner, values...)})
 	case v.Kind() == reflect.Struct:
 		return w.structure(path, v, "object", "null")
 	default:

@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -46,8 +45,10 @@ func nodeOf(v reflect.Value) *yaml.Node {
 		return structNode(v)
 	case reflect.Map:
 		n := &yaml.Node{Kind: yaml.MappingNode}
-		for _, key := range slices.Sorted(maps.Keys(v.Interface().(map[string][]string))) {
-			n.Content = append(n.Content, textNode(key), nodeOf(v.MapIndex(reflect.ValueOf(key))))
+		keys := v.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, key := range keys {
+			n.Content = append(n.Content, textNode(key.String()), nodeOf(v.MapIndex(key)))
 		}
 		return n
 	case reflect.Slice:
@@ -61,6 +62,8 @@ func nodeOf(v reflect.Value) *yaml.Node {
 		return n
 	case reflect.Bool:
 		return word(strconv.FormatBool(v.Bool()))
+	case reflect.Int:
+		return word(strconv.FormatInt(v.Int(), 10))
 	}
 	// What a file reads as a variable must not become one.
 	return textNode(strings.ReplaceAll(v.String(), "${", "$${"))

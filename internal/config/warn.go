@@ -18,13 +18,16 @@ func (l *loader) warnOf(c *Config) {
 	l.warnOfServers(c)
 	l.warnOfIssuers(c)
 	l.warnOfRoles()
-	l.warnOfRoutes()
+	l.warnOfRoutes(c)
 	l.warnOfShadows(c)
 }
 
 func (l *loader) warnOfServers(c *Config) {
 	if address := c.Listen.GRPC; !strings.HasPrefix(address, "unix://") && !isLoopback(address) {
 		l.doc.Warn("listen.grpc", "other machines can reach it: whoever does, and holds a user's token, can obtain that user's passport; use loopback, a unix socket, or a mesh that enforces mTLS and names the callers")
+	}
+	if c.ServesHTTP() && !isLoopback(c.Listen.HTTP) {
+		l.doc.Warn("listen.http", "other machines can reach it, and it speaks no TLS: passwords and tokens would travel in the clear; use loopback behind Envoy or another proxy that does")
 	}
 	if c.Listen.Debug != "" {
 		l.doc.Warn("listen.debug", "every user of this machine can read there what is in memory; remove it when you have finished debugging")
@@ -37,6 +40,21 @@ func (l *loader) warnOfServers(c *Config) {
 	}
 	if l.file.DefaultAccess == "public" {
 		l.doc.Warn("default_access", "public: a path that no route names is open to everyone; use deny and name the public routes")
+	}
+	if c.Accounts == nil && c.Redis != "" {
+		field := "redis"
+		if l.doc.Has("redis_file") {
+			field = "redis_file"
+		}
+		l.doc.Warn(field, "nothing uses it, as there are no accounts; add accounts, or take it out")
+	}
+	if strings.Contains(string(c.Redis), "@") && l.doc.Has("redis") && !l.doc.FromEnvironment("redis") {
+		l.doc.Warn("redis", "whoever reads this file has the password of Redis; write ${NAME} for a variable of the environment, or redis_file")
+	}
+	for i, prefix := range c.TrustedProxy {
+		if prefix.Bits() == 0 {
+			l.doc.Warn(fmt.Sprintf("trusted_proxies[%d]", i), "every client is believed what it says of its address; list your own proxies")
+		}
 	}
 	for i := range l.file.Paths.Allow {
 		l.doc.Warn(fmt.Sprintf("paths.allow[%d]", i), "an upstream may read such a path in another way than the routes do; take it out, or make sure of every upstream")
@@ -101,7 +119,7 @@ var foreignParameter = regexp.MustCompile(`/(:([A-Za-z_][A-Za-z0-9_]*)|<(?:[a-z]
 // regularExpression is a segment as other routers write a pattern.
 var regularExpression = regexp.MustCompile(`/([^/]*(?:\[[^/]*\]|\([^/]*\|[^/]*\)|\.\+)[^/]*)`)
 
-func (l *loader) warnOfRoutes() {
+func (l *loader) warnOfRoutes(c *Config) {
 	if given := l.doc.Has("routes") || l.doc.LeftEmpty("routes"); given && len(l.file.Routes) == 0 && !l.doc.Has("default_access") {
 		l.doc.Warn("routes", "there is none, so default_access is authenticated: whoever has a credential may call everything; write default_access: deny")
 	}
@@ -119,6 +137,12 @@ func (l *loader) warnOfRoutes() {
 			if field := at + "." + field; l.doc.LeftEmpty(field) {
 				l.doc.Warn(field, "is left empty, so the route has no such restriction; write it, or take the field out")
 			}
+		}
+		if slices.Contains(c.ownPaths(), r.Path) {
+			l.doc.Warn(at+".path", "is unreachable: passgate serves this path itself, as accounts are set; take the route out")
+		}
+		if p := c.Proxy; p != nil && p.Upstreams[DefaultUpstream] == nil && r.Service != "" && p.Upstreams[r.Service] == nil && !strings.Contains(r.Service, "{") {
+			l.doc.Warn(at+".service", "proxy.upstreams has neither this service nor default, so the proxy answers 404; add one of them")
 		}
 		if m := foreignParameter.FindStringSubmatch(r.Path); m != nil {
 			l.doc.Warn(at+".path", "%s", l.quoting(at+".path", fmt.Sprintf("%s stands for itself alone; did you mean {%s}?", m[1], m[2]+m[3])))
