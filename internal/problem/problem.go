@@ -25,6 +25,14 @@ type Problem struct {
 	// RetryAfter is the value of Retry-After in seconds, or "".
 	RetryAfter string
 	RequestID  string
+	// Errors say which fields of the request are at fault; nil where it is not about fields.
+	Errors []FieldError
+}
+
+// FieldError is what is wrong with one field of a request.
+type FieldError struct {
+	Field   string `json:"field"`
+	Message string `json:"message"` // one line for people, without the value
 }
 
 // CodeAllowed stands where a code is asked for and the decision is an allow.
@@ -101,13 +109,14 @@ func Codes() []string {
 func (p Problem) Body() []byte {
 	// Strings and an int: there is nothing in it that Marshal could refuse, once what is not UTF-8 is replaced.
 	body, _ := json.Marshal(struct {
-		Type      string `json:"type"`
-		Title     string `json:"title"`
-		Status    int    `json:"status"`
-		Detail    string `json:"detail"`
-		Code      string `json:"code"`
-		Error     string `json:"error"`
-		RequestID string `json:"request_id"`
-	}{"about:blank", http.StatusText(p.Status), p.Status, p.Text, p.Code, p.Text, p.RequestID}, jsontext.AllowInvalidUTF8(true))
+		Type      string       `json:"type"`
+		Title     string       `json:"title"`
+		Status    int          `json:"status"`
+		Detail    string       `json:"detail"`
+		Code      string       `json:"code"`
+		Error     string       `json:"error"`
+		RequestID string       `json:"request_id"`
+		Errors    []FieldError `json:"errors,omitzero"`
+	}{"about:blank", http.StatusText(p.Status), p.Status, p.Text, p.Code, p.Text, p.RequestID, p.Errors}, jsontext.AllowInvalidUTF8(true))
 	return body
 }

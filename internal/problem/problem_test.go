@@ -76,3 +76,12 @@ func TestEveryProblemIsARefusal(t *testing.T) {
 		}
 	}
 }
+
+func TestErrorsOfFieldsStandLast(t *testing.T) {
+	p := Problem{Status: 422, Code: "invalid_fields", Text: "t", RequestID: "id-1", Errors: []FieldError{{"email", "is required"}, {"name", "\xff"}}}
+	want := `{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"t","code":"invalid_fields","error":"t","request_id":"id-1",` +
+		`"errors":[{"field":"email","message":"is required"},{"field":"name","message":"` + "\ufffd" + `"}]}`
+	if got := string(p.Body()); got != want {
+		t.Errorf("body = %s, want %s", got, want)
+	}
+}
