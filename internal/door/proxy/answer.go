@@ -1,0 +1,163 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"sync"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/identity"
+)
+
+// forOneHop are headers that end at the next server, whether Connection names them or not (RFC 9110 §7.6.1),
+// and those of the framing.
+var forOneHop = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer",
+	"Transfer-Encoding", "Upgrade",
+}
+
+// spoofs knows the names that could be taken for an identity header.
+var spoofs = identity.New(nil, nil)
+
+// cleanAnswer removes from the headers of an answer what speaks in the name of passgate, and what is for
+// one hop.
+func cleanAnswer(h http.Header, named []string) {
+	names := authz.Request{Headers: make([]authz.Header, 0, len(h))}
+	for name := range h {
+		names.Headers = append(names.Headers, authz.Header{Name: name})
+	}
+	removeHeaders(h, spoofs.Spoofed(identity.Names(), &names))
+	removeHeaders(h, forOneHop)
+	removeHeaders(h, named)
+}
+
+// cleanTrailer is [cleanAnswer] for trailers, in which the framing has no place either.
+func cleanTrailer(h http.Header, named []string) {
+	cleanAnswer(h, named)
+	h.Del("Content-Length")
+}
+
+// connectionOptions returns what the Connection headers list.
+func connectionOptions(h http.Header) []string {
+	var names []string
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = textproto.TrimString(name); name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// maxHeardBytes bounds what an [answerConn] keeps of the heads of the answers to one request.
+const maxHeardBytes = 2 * maxAnswerHeadBytes
+
+var errAnswerTooLong = errors.New("the head of the upstream's answer is too long")
+
+// answerConn is a connection that speaks HTTP/1.1 to an upstream, and keeps the head of an answer as it came.
+// Go's transport forgets what Connection names beside close, and what was meant for one hop would reach the
+// client. It is safe for concurrent use.
+type answerConn struct {
+	net.Conn
+
+	mu        sync.Mutex
+	listening bool
+	heard     []byte // what came since the request was given to the connection; too long: the bound and a byte
+}
+
+// listen forgets what was heard and begins anew, as before a request.
+func (c *answerConn) listen() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listening = true
+	c.heard = c.heard[:0]
+}
+
+// stopListening is for when the head is there, as the body is none of our business.
+func (c *answerConn) stopListening() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.listening = false
+	if cap(c.heard) > 16<<10 {
+		c.heard = nil
+	}
+}
+
+// Read implements [net.Conn].
+func (c *answerConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.listening && len(c.heard) <= maxHeardBytes {
+		c.heard = append(c.heard, p[:min(n, maxHeardBytes+1-len(c.heard))]...)
+	}
+	return n, err
+}
+
+// CloseWrite ends what is sent, as one end of a WebSocket does.
+func (c *answerConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// named returns what the Connection headers list in the heads that were heard, interim ones included. The
+// error says that the last of them was not heard whole.
+func (c *answerConn) named() ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.heard) > maxHeardBytes {
+		return nil, errAnswerTooLong
+	}
+	var names []string
+	r := textproto.NewReader(bufio.NewReader(bytes.NewReader(c.heard)))
+	for {
+		status, err := r.ReadLine()
+		if err != nil {
+			return names, err
+		}
+		header, err := r.ReadMIMEHeader()
+		if err != nil {
+			return names, err
+		}
+		names = append(names, connectionOptions(http.Header(header))...)
+		if _, code, _ := strings.Cut(status, " "); !strings.HasPrefix(strings.TrimLeft(code, " "), "1") {
+			return names, nil
+		}
+	}
+}
+
+// answerBody is the body of an answer on its way to the client. It cleans the trailers, which are there
+// once it has ended, and says in the log where it ends too early.
+type answerBody struct {
+	io.ReadCloser
+	answer   *http.Response
+	exchange *exchange
+	log      *slog.Logger
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		cleanTrailer(b.answer.Trailer, b.exchange.named)
+	} else if err != nil && b.exchange.client.Err() == nil {
+		b.log.LogAttrs(context.Background(), slog.LevelWarn, "the upstream's answer broke off", append(b.exchange.attributes(), slog.String("error", cause(err)))...)
+	}
+	return n, err
+}
+
+func (b *answerBody) Close() error {
+	err := b.ReadCloser.Close()
+	cleanTrailer(b.answer.Trailer, b.exchange.named)
+	return err
+}

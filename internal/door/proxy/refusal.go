@@ -1,0 +1,79 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/passgate/passgate/internal/problem"
+)
+
+// What a client is shown where an allowed request cannot be served.
+var (
+	upstreamUnreachable = problem.Problem{Status: http.StatusBadGateway, Code: "upstream_unreachable", Text: "Upstream unreachable"}
+	upstreamTimeout     = problem.Problem{Status: http.StatusGatewayTimeout, Code: "upstream_timeout", Text: "Upstream timed out"}
+	malformedBody       = problem.Problem{Status: http.StatusBadRequest, Code: "malformed_body", Text: "Malformed request body"}
+)
+
+// refuse answers with a problem. For a gRPC client it is what Envoy makes of the same denial: 200, and the
+// outcome in headers that end the answer.
+func refuse(w http.ResponseWriter, p problem.Problem, grpc bool) {
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Request-ID", p.RequestID)
+	if p.Challenge != "" {
+		header.Set("WWW-Authenticate", p.Challenge)
+	}
+	if p.RetryAfter != "" {
+		header.Set("Retry-After", p.RetryAfter)
+	}
+	if grpc {
+		header.Set("Content-Type", "application/grpc")
+		header.Set("Grpc-Status", strconv.Itoa(grpcStatus(p.Status)))
+		header.Set("Grpc-Message", grpcMessage(p.Text))
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	header.Set("Content-Type", problem.ContentType)
+	w.WriteHeader(p.Status)
+	// An error says that the client has gone.
+	_, _ = w.Write(p.Body())
+}
+
+// isGRPC reports whether a client expects the outcome in gRPC's way. It compares as Envoy does, which minds
+// the case.
+func isGRPC(r *http.Request) bool {
+	lines := r.Header["Content-Type"]
+	return len(lines) == 1 && lines[0] == "application/grpc" || len(lines) > 0 && strings.HasPrefix(lines[0], "application/grpc+")
+}
+
+// grpcStatus returns the gRPC code that Envoy makes of an HTTP status, and for 400 and 429 the one that
+// passgate tells it to.
+func grpcStatus(status int) int {
+	switch status {
+	case 400:
+		return 3 // INVALID_ARGUMENT
+	case 401:
+		return 16 // UNAUTHENTICATED
+	case 403:
+		return 7 // PERMISSION_DENIED
+	case 404:
+		return 12 // UNIMPLEMENTED
+	case 429:
+		return 8 // RESOURCE_EXHAUSTED
+	}
+	return 14 // UNAVAILABLE
+}
+
+// maxMessageBytes bounds a grpc-message before it is encoded: many clients take no more than 8 KiB of
+// metadata.
+const maxMessageBytes = 1 << 10
+
+// grpcMessage returns a text as gRPC writes it in a header: percent-encoded where it is not printable ASCII.
+// The text may hold what a token said.
+func grpcMessage(text string) string {
+	if len(text) > maxMessageBytes {
+		text = strings.ToValidUTF8(text[:maxMessageBytes], "") + "…"
+	}
+	return escapeBytes(text, func(c byte) bool { return c < ' ' || c >= 0x7f || c == '%' })
+}
