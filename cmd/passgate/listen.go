@@ -13,6 +13,61 @@ import (
 	"time"
 )
 
+// listeners are the addresses of a process, taken before anything is served.
+type listeners struct {
+	grpc, ops   net.Listener
+	http, debug net.Listener // nil: not asked for
+}
+
+// listen takes the addresses that the configuration names.
+func (s *servers) listen() (*listeners, error) {
+	l := &listeners{}
+	at := s.cfg.Listen
+	takes := []struct {
+		wanted bool
+		into   *net.Listener
+		listen func() (net.Listener, error)
+	}{
+		{true, &l.grpc, func() (net.Listener, error) { return listenGRPC(at.GRPC) }},
+		{true, &l.ops, func() (net.Listener, error) { return net.Listen("tcp", at.Ops) }},
+		{s.http != nil, &l.http, func() (net.Listener, error) { return listenHTTP(at.HTTP, int(s.cfg.Limits.Headers)) }},
+		{at.Debug != "", &l.debug, func() (net.Listener, error) { return net.Listen("tcp", at.Debug) }},
+	}
+	for _, take := range takes {
+		if !take.wanted {
+			continue
+		}
+		taken, err := take.listen()
+		if err != nil {
+			l.close()
+			return nil, err
+		}
+		*take.into = taken
+	}
+	return l, nil
+}
+
+// close gives up the addresses.
+func (l *listeners) close() {
+	for _, taken := range []net.Listener{l.grpc, l.ops, l.http, l.debug} {
+		if taken != nil {
+			taken.Close()
+		}
+	}
+}
+
+// addresses returns what is listened on, for the log.
+func (l *listeners) addresses() []any {
+	all := []any{"grpc", l.grpc.Addr().String(), "ops", l.ops.Addr().String()}
+	if l.http != nil {
+		all = append(all, "http", l.http.Addr().String())
+	}
+	if l.debug != nil {
+		all = append(all, "debug", l.debug.Addr().String())
+	}
+	return all
+}
+
 // listenGRPC listens on host:port or unix:///path. A socket file that a killed process has left behind is
 // replaced; one that is in use is not.
 func listenGRPC(address string) (net.Listener, error) {

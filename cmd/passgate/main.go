@@ -70,6 +70,7 @@ type commands struct {
 	Config   configCommand   `cmd:"" help:"Validate or show the configuration."`
 	Token    tokenCommand    `cmd:"" help:"Mint or inspect a token."`
 	Passport passportCommand `cmd:"" help:"Decode an X-Passport value."`
+	Users    usersCommand    `cmd:"" help:"List and change accounts."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`
 	Help     helpCommand     `cmd:"" help:"Show help for passgate or one of its commands."`
 

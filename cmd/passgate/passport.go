@@ -30,7 +30,14 @@ func (c *passportDecodeCommand) Run(p *program) error {
 
 // printJSON writes a value as indented JSON.
 func printJSON(w io.Writer, v any) error {
-	text, err := json.Marshal(v, jsontext.WithIndent("  "), jsontext.AllowInvalidUTF8(true))
+	return writeJSON(w, v, jsontext.WithIndent("  "))
+}
+
+// printJSONLine prints v as one line of JSON.
+func printJSONLine(w io.Writer, v any) error { return writeJSON(w, v) }
+
+func writeJSON(w io.Writer, v any, form ...json.Options) error {
+	text, err := json.Marshal(v, append(form, jsontext.AllowInvalidUTF8(true))...)
 	if err != nil {
 		return err
 	}

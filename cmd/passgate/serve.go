@@ -7,15 +7,19 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/passgate/passgate/internal/audit"
+	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/door/extauthz"
 	"github.com/passgate/passgate/internal/door/ops"
+	"github.com/passgate/passgate/internal/door/proxy"
 )
 
 type serveCommand struct {
@@ -50,67 +54,145 @@ func defaultWithKey(p *program) (*config.Config, error) {
 	return p.defaultConfig()
 }
 
-// serve runs every server until ctx ends, and then drains: it says that it goes, answers on for as long as
-// its callers need to notice, and finishes what is in flight.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) error {
+// accountsHealth is the health service that tells whether accounts can be had.
+const accountsHealth = "passgate.accounts"
+
+// servers are all that one process serves.
+type servers struct {
+	cfg       *config.Config
+	log       *slog.Logger
+	now       func() time.Time
+	registry  *prometheus.Registry
+	recorder  *audit.Recorder
+	engine    *authz.Engine
+	readiness ops.Readiness
+	check     *extauthz.GRPC
+	accounts  *accounts    // nil: not served
+	http      *http.Server // nil: there is nothing to serve
+}
+
+// newServers builds them. The caller closes them.
+func newServers(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) (*servers, error) {
 	v, _ := buildVersion()
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ops.BuildInfo(v), logMetrics)
-	check := extauthz.NewGRPC(extauthz.GRPCOptions{
-		Decider:    newRecorder(cfg, log, registry).Door("extauthz", newEngine(cfg, cfg.Issuers, now)),
+	s := &servers{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ops.BuildInfo(v), logMetrics)
+	s.recorder = newRecorder(cfg, log, s.registry)
+	s.engine = newEngine(cfg, cfg.Issuers, now)
+	s.check = extauthz.NewGRPC(extauthz.GRPCOptions{
+		Decider:    s.recorder.Door("extauthz", s.engine),
 		Log:        log,
-		Registerer: registry,
+		Registerer: s.registry,
 		Reflection: cfg.GRPC.Reflection,
 	})
-	readiness := &ops.Readiness{}
-	readiness.ConfigurationLoaded(cfg.File, now())
-
-	grpcListener, err := listenGRPC(cfg.Listen.GRPC)
-	if err != nil {
-		return err
-	}
-	defer grpcListener.Close()
-	opsListener, err := net.Listen("tcp", cfg.Listen.Ops)
-	if err != nil {
-		return err
-	}
-	defer opsListener.Close()
-	var debugListener net.Listener
-	if cfg.Listen.Debug != "" {
-		if debugListener, err = net.Listen("tcp", cfg.Listen.Debug); err != nil {
-			return err
+	s.readiness.ConfigurationLoaded(cfg.File, now())
+	var api, proxied http.Handler
+	if cfg.Accounts != nil {
+		var err error
+		if s.accounts, err = openAccounts(ctx, cfg, now, s.registry); err != nil {
+			return nil, err
 		}
-		defer debugListener.Close()
+		if api, err = newAccountAPI(cfg, s.accounts, now, log, s.recorder, s.registry); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
 	}
+	if cfg.Proxy != nil {
+		proxied = proxy.New(proxy.Options{
+			Decider:        s.recorder.Door("proxy", s.engine),
+			Upstreams:      cfg.Proxy.Upstreams,
+			Timeout:        cfg.Proxy.Timeout,
+			TrustedProxies: cfg.TrustedProxy,
+			Log:            log,
+		})
+	}
+	if cfg.ServesHTTP() {
+		s.http = newHTTPServer(api, proxied, int(cfg.Limits.Headers), log)
+	}
+	return s, nil
+}
+
+func (s *servers) close() error {
+	if s.accounts == nil {
+		return nil
+	}
+	return s.accounts.close()
+}
+
+// serve runs every server until ctx ends, and then drains: it says that it goes, answers on for as long as
+// its callers need to notice, and finishes what is in flight.
+func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) (err error) {
+	s, err := newServers(ctx, cfg, log, logMetrics, now)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	l, err := s.listen()
+	if err != nil {
+		return err
+	}
+	defer l.close()
 
 	// The operations servers stay until the last call was answered: draining shows there.
 	stopped, stop := context.WithCancel(context.Background())
 	defer stop()
 	g, ending := errgroup.WithContext(ctx)
-	g.Go(func() error { return check.Serve(grpcListener) })
+	g.Go(func() error { return s.check.Serve(l.grpc) })
 	g.Go(func() error {
-		return serveHTTP(stopped, ops.NewServer(ops.Handler(readiness, registry), log), opsListener, time.Second)
+		return serveHTTP(stopped, ops.NewServer(ops.Handler(&s.readiness, s.registry), log), l.ops, time.Second)
 	})
-	if debugListener != nil {
-		log.Info("serving profiles", "debug", debugListener.Addr().String())
-		g.Go(func() error { return serveHTTP(stopped, ops.NewDebugServer(log), debugListener, 0) })
+	if l.debug != nil {
+		g.Go(func() error { return serveHTTP(stopped, ops.NewDebugServer(log), l.debug, 0) })
+	}
+	drained := make(chan struct{}) // closed when drain.wait is over
+	if s.http != nil {
+		g.Go(func() error { return s.serveAccountsAndProxy(l.http, drained) })
+	}
+	if s.accounts != nil {
+		g.Go(func() error { s.watchStores(ending); return nil })
 	}
 	g.Go(func() error {
 		defer stop()
 		<-ending.Done()
-		readiness.Drain()
-		check.Drain()
+		s.readiness.Drain()
+		s.check.Drain()
 		if ctx.Err() != nil { // asked to go, not driven by a server's failure
 			log.Info("draining", "wait", cfg.Drain.Wait.String(), "timeout", cfg.Drain.Timeout.String())
 			time.Sleep(cfg.Drain.Wait)
 		}
+		close(drained)
 		timeout, cancel := context.WithTimeout(context.Background(), cfg.Drain.Timeout)
 		defer cancel()
-		check.Stop(timeout)
+		s.check.Stop(timeout)
 		return nil
 	})
-	log.Info("serving", "grpc", grpcListener.Addr().String(), "ops", opsListener.Addr().String())
+	log.Info("serving", l.addresses()...)
 	err = g.Wait()
 	log.Info("stopped")
 	return err
+}
+
+// serveAccountsAndProxy serves until drained is closed, and then gives what is in flight its time.
+func (s *servers) serveAccountsAndProxy(l net.Listener, drained <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		select {
+		case <-drained:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return serveHTTP(ctx, s.http, l, s.cfg.Drain.Timeout)
+}
+
+// watchStores tells readiness and health of the stores of accounts, until ctx ends.
+func (s *servers) watchStores(ctx context.Context) {
+	down := map[string]bool{}
+	watch(ctx, s.accounts.dependencies(), s.log, func(name string, err error) {
+		s.readiness.Dependency(name, err)
+		delete(down, name)
+		if err != nil {
+			down[name] = true
+		}
+		s.check.SetHealth(accountsHealth, len(down) == 0)
+	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,18 +11,29 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/passgate/passgate/internal/account"
 )
 
 // tourStep is one request of the tour and what must come of it.
 type tourStep struct {
 	title   string
+	address string // "": Envoy's
 	method  string
 	path    string
 	headers []string   // "Name: value"
+	body    string     // JSON, "" for none
 	token   *demoToken // nil: none
 	status  int
 	want    []string // parts of the answer
 	wantNot []string
+	header  string     // "Name: value" of the answer, "" for any
+	gives   *demoToken // takes the token that the answer holds
+	again   *tourStep  // whose answer this one is, byte for byte
+
+	answer []byte
 }
 
 // demoToken is a token that is shown by its name once it was printed.
@@ -42,7 +54,8 @@ func (d *demo) tour(ctx context.Context) error {
 		d.printf("%s=%s\n", t.name, t.value)
 	}
 	failed := 0
-	for i, s := range steps {
+	for i := range steps {
+		s := &steps[i]
 		d.printf("\n%d. %s\n   %s\n", i+1, s.title, s.curl())
 		if err := s.run(ctx, d.printf); err != nil {
 			failed++
@@ -73,8 +86,11 @@ func (d *demo) steps() ([]tourStep, error) {
 		return nil, err
 	}
 	d.tokens = []*demoToken{reader, expired}
+	ann := &demoToken{name: "ANN"}
 	const user = "/api/users/123"
-	return []tourStep{
+	key := "Idempotency-Key: " + uuid.NewString()
+	const signUp = `{"email":"ann@example.com","password":"a long and private sentence","country":"IN","platform":"android"}`
+	steps := []tourStep{
 		{title: "No token: refused before the upstream sees anything.", method: "GET", path: user, status: 401,
 			want: []string{`"code":"missing_credentials"`}},
 		{title: "A good token: the upstream gets the caller's identity, and needs to verify nothing.", method: "GET", path: user, token: reader, status: 200,
@@ -93,7 +109,23 @@ func (d *demo) steps() ([]tourStep, error) {
 			want: []string{`"code":"token_expired"`, "Token expired"}},
 		{title: "A route that nobody has written down.", method: "GET", path: "/admin", token: reader, status: 403,
 			want: []string{`"code":"forbidden"`}},
-	}, nil
+		{title: "Sign up. The Idempotency-Key is for the case that the answer gets lost.", method: "POST", path: account.SignUpPath, headers: []string{key}, body: signUp, status: 201,
+			want: []string{`"user_id":"user_`, `"token_type":"Bearer"`}, gives: ann},
+		{title: "Sign up again by the same key, as a client does that heard nothing: no second account, the same answer.", method: "POST", path: account.SignUpPath, headers: []string{key}, body: signUp, status: 201,
+			header: "Idempotent-Replayed: true"},
+		{title: "Log in.", method: "POST", path: account.LogInPath, body: `{"email":"ann@example.com","password":"a long and private sentence"}`, status: 200,
+			want: []string{`"expires_in":86400`}, gives: ann},
+		{title: "The token that it gave, through Envoy.", method: "GET", path: user, token: ann, status: 200,
+			want: []string{`"X-User-Id: user_`, `"X-User-Role: user"`, `"X-Proxy-State: ZnJlZTpJTjphbmRyb2lk"`, `"email": "ann@example.com"`}},
+		{title: "The same without Envoy, through passgate's own proxy.", address: demoHTTP, method: "GET", path: "/v1/proxy" + user, token: ann, status: 200,
+			want: []string{`"uri": "/api/users/123"`, `"X-User-Role: user"`}},
+	}
+	for i := range steps {
+		if steps[i].header != "" {
+			steps[i].again = &steps[i-1]
+		}
+	}
+	return steps, nil
 }
 
 // mint signs a token of the demo's one issuer, for a user who may read.
@@ -110,7 +142,7 @@ func (d *demo) mint(name string, ttl time.Duration) (*demoToken, error) {
 func waitForCheck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	probe := tourStep{method: "GET", path: "/", status: 401}
+	probe := &tourStep{method: "GET", path: "/", status: 401}
 	for {
 		response, err := probe.send(ctx)
 		if err == nil {
@@ -127,10 +159,18 @@ func waitForCheck(ctx context.Context) error {
 	}
 }
 
-func (s tourStep) curl() string {
+// url returns where a step's request goes.
+func (s *tourStep) url() string {
+	if s.address != "" {
+		return "http://" + s.address + s.path
+	}
+	return "http://" + demoEnvoy + s.path
+}
+
+func (s *tourStep) curl() string {
 	var b strings.Builder
 	b.WriteString("curl -s")
-	if s.method != "GET" {
+	if s.method != "GET" && s.body == "" {
 		b.WriteString(" -X " + s.method)
 	}
 	for _, h := range s.headers {
@@ -139,13 +179,19 @@ func (s tourStep) curl() string {
 	if s.token != nil {
 		fmt.Fprintf(&b, ` -H "Authorization: Bearer $%s"`, s.token.name)
 	}
-	return b.String() + " http://" + demoEnvoy + s.path
+	if s.body != "" {
+		fmt.Fprintf(&b, " -H 'Content-Type: application/json' -d '%s'", s.body)
+	}
+	return b.String() + " " + s.url()
 }
 
-func (s tourStep) send(ctx context.Context) (*http.Response, error) {
-	r, err := http.NewRequestWithContext(ctx, s.method, "http://"+demoEnvoy+s.path, nil)
+func (s *tourStep) send(ctx context.Context) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, s.method, s.url(), strings.NewReader(s.body))
 	if err != nil {
 		return nil, err
+	}
+	if s.body != "" {
+		r.Header.Set("Content-Type", "application/json")
 	}
 	for _, h := range s.headers {
 		name, value, _ := strings.Cut(h, ": ")
@@ -158,7 +204,7 @@ func (s tourStep) send(ctx context.Context) (*http.Response, error) {
 }
 
 // run sends the request, prints the answer, and compares.
-func (s tourStep) run(ctx context.Context, printf func(string, ...any)) error {
+func (s *tourStep) run(ctx context.Context, printf func(string, ...any)) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	response, err := s.send(ctx)
@@ -170,14 +216,26 @@ func (s tourStep) run(ctx context.Context, printf func(string, ...any)) error {
 	if err != nil {
 		return err
 	}
+	s.answer = body
 	printf("   → %s\n", response.Status)
+	name, value, _ := strings.Cut(s.header, ": ")
+	if got := response.Header.Get(name); name != "" && got != "" {
+		printf("     %s: %s\n", name, got)
+	}
 	text := string(body)
-	if s.token != nil {
-		text = strings.ReplaceAll(text, s.token.value, "$"+s.token.name)
+	for _, t := range []*demoToken{s.token, s.takeToken()} {
+		if t != nil {
+			text = strings.ReplaceAll(text, t.value, "$"+t.name)
+		}
 	}
 	printIndented(printf, text)
-	if response.StatusCode != s.status {
+	switch {
+	case response.StatusCode != s.status:
 		return fmt.Errorf("the status is not %d", s.status)
+	case response.Header.Get(name) != value:
+		return fmt.Errorf("the answer has no header %s", s.header)
+	case s.again != nil && !bytes.Equal(body, s.again.answer):
+		return errors.New("it is not the answer that was given before")
 	}
 	for _, part := range s.want {
 		if !strings.Contains(text, part) {
@@ -192,6 +250,19 @@ func (s tourStep) run(ctx context.Context, printf func(string, ...any)) error {
 	return nil
 }
 
+// takeToken keeps the token of the answer, and returns it if there is one.
+func (s *tourStep) takeToken() *demoToken {
+	var session struct{ Token string }
+	if json.Unmarshal(s.answer, &session) != nil || session.Token == "" {
+		return nil
+	}
+	if s.gives != nil {
+		s.gives.value = session.Token
+		return s.gives
+	}
+	return &demoToken{"ANN", session.Token}
+}
+
 func printIndented(printf func(string, ...any), text string) {
 	for line := range strings.Lines(strings.TrimSpace(text)) {
 		printf("     %s\n", strings.TrimRight(line, "\n"))
@@ -200,7 +271,7 @@ func printIndented(printf func(string, ...any), text string) {
 
 // explainDenial shows how to learn why a request was refused, from the request_id that its client was shown.
 func (d *demo) explainDenial(ctx context.Context, number int) error {
-	refused := tourStep{method: "DELETE", path: "/api/users/123", token: d.tokens[0]}
+	refused := &tourStep{method: "DELETE", path: "/api/users/123", token: d.tokens[0]}
 	d.printf("\n%d. Why was the DELETE refused? Its answer names a request_id: one grep in passgate's log and one command tell.\n", number)
 	response, err := refused.send(ctx)
 	if err != nil {
@@ -262,6 +333,8 @@ It stays up until Ctrl-C. Lines to try in another terminal, after the two tokens
   curl -i http://%s/api/users/123 -H "Authorization: Bearer $READER"
   curl -i http://%[1]s/api/users/123 -H "Authorization: Bearer $READER" -X DELETE
   curl -i --path-as-is 'http://%[1]s/docs/..%%3b/api/users/123'
+  curl -i http://%[1]s/v1/auth/login -H 'Content-Type: application/json' -d '{"email":"ann@example.com","password":"a long and private sentence"}'
+  bin/passgate users grant --config %[4]s ann@example.com --role admin
   curl -s http://%[2]s/metrics | grep ^passgate_
   grpcurl -plaintext %[3]s list
   grpcurl -plaintext -d '{"service": "envoy.service.auth.v3.Authorization"}' %[3]s grpc.health.v1.Health/Check

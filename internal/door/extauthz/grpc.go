@@ -95,6 +95,15 @@ func (g *GRPC) Serve(l net.Listener) error {
 	return nil
 }
 
+// SetHealth says whether another service of the process, which Check does without, can be had.
+func (g *GRPC) SetHealth(service string, serving bool) {
+	status := healthv1.HealthCheckResponse_NOT_SERVING
+	if serving {
+		status = healthv1.HealthCheckResponse_SERVING
+	}
+	g.health.SetServingStatus(service, status)
+}
+
 // Drain makes every health check fail from now on, while calls are still answered.
 func (g *GRPC) Drain() { g.health.Shutdown() }
 

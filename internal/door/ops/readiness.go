@@ -1,6 +1,8 @@
 package ops
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +16,18 @@ type Readiness struct {
 	source   string // of the configuration, "" before one is loaded
 	loaded   time.Time
 	draining bool
+	others   map[string]error // what decisions do without, and why it cannot be had
+}
+
+// Dependency says whether something that decisions do without can be had: err tells why not. It makes nothing
+// unready, and is shown to those who ask for more.
+func (r *Readiness) Dependency(name string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.others == nil {
+		r.others = map[string]error{}
+	}
+	r.others[name] = err
 }
 
 // ConfigurationLoaded says that the valid configuration of source, a file's path or another name for it,
@@ -77,6 +91,24 @@ func (r *Readiness) verbose() string {
 		}
 		b.WriteString("\n")
 	}
+	for _, line := range r.dependencies() {
+		b.WriteString(line + "\n")
+	}
 	b.WriteString("readyz check " + result)
 	return b.String()
+}
+
+// dependencies lists what decisions do without, one a line, in a form of its own: a failure is none of readiness.
+func (r *Readiness) dependencies() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(r.others)) {
+		line := "[+]" + name + " ok"
+		if err := r.others[name]; err != nil {
+			line = "[!]" + name + " cannot be reached, which decisions do without: " + err.Error()
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/passgate/passgate/internal/account"
+	"github.com/passgate/passgate/internal/audit"
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/door/accountapi"
+	"github.com/passgate/passgate/internal/idempotency"
+	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/store/memstore"
+	"github.com/passgate/passgate/internal/store/redisstore"
+	"github.com/passgate/passgate/internal/store/sqlstore"
+	"github.com/passgate/passgate/internal/verifier/jwtauth"
+)
+
+// accounts are what the account API stands on.
+type accounts struct {
+	sql   *sqlstore.Store
+	redis *redisstore.Store // nil without Redis
+	keys  idempotency.Store
+}
+
+// openAccounts opens the stores. Redis need not answer yet.
+func openAccounts(ctx context.Context, cfg *config.Config, now func() time.Time, registry prometheus.Registerer) (*accounts, error) {
+	sql, err := sqlstore.Open(ctx, cfg.Accounts.Database)
+	if err != nil {
+		return nil, err
+	}
+	a := &accounts{sql: sql}
+	commands := map[string]func() int64{"sql": sql.Commands}
+	if cfg.Redis == "" {
+		a.keys = memstore.New(now)
+	} else {
+		if a.redis, err = redisstore.Open(string(cfg.Redis)); err != nil {
+			return nil, errors.Join(usagef("%s: redis: %v", cfg.File, err), sql.Close())
+		}
+		a.keys = a.redis
+		commands["redis"] = a.redis.Commands
+	}
+	for store, count := range commands {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "passgate_store_commands_total", Help: "Commands that accounts sent to a store. Decisions send none.",
+			ConstLabels: prometheus.Labels{"store": store},
+		}, func() float64 { return float64(count()) }))
+	}
+	return a, nil
+}
+
+func (a *accounts) close() error {
+	if a.redis != nil {
+		return errors.Join(a.redis.Close(), a.sql.Close())
+	}
+	return a.sql.Close()
+}
+
+// dependencies returns what accounts need and decisions do not.
+func (a *accounts) dependencies() map[string]func(context.Context) error {
+	needs := map[string]func(context.Context) error{"sql": a.sql.Ping}
+	if a.redis != nil {
+		needs["redis"] = a.redis.Ping
+	}
+	return needs
+}
+
+// newAccountAPI joins the door of accounts with what is behind it.
+func newAccountAPI(cfg *config.Config, a *accounts, now func() time.Time, log *slog.Logger, recorder *audit.Recorder, registry prometheus.Registerer) (*accountapi.Handler, error) {
+	c := cfg.Accounts
+	signer, err := c.Issuer.MintKey.Signer()
+	if err != nil {
+		return nil, err
+	}
+	secret, err := signer.Derive("passgate idempotency")
+	if err != nil {
+		return nil, err
+	}
+	guard, err := idempotency.New(faulty.keys(a.keys), secret, cfg.Idempotency.TTL)
+	if err != nil {
+		return nil, err
+	}
+	hashes := promauto.With(registry).NewCounterVec(prometheus.CounterOpts{
+		Name: "passgate_password_hashes_total", Help: "Passwords hashed, and compared with a hash.",
+	}, []string{"operation"})
+	hasher, err := account.NewHasher(account.HasherOptions{
+		Cost: c.BcryptCost, Queue: c.HashQueue, Worked: func(operation string) { hashes.WithLabelValues(operation).Inc() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	service := account.New(account.Options{
+		Store:        faulty.accounts(a.sql),
+		Hasher:       hasher,
+		Minter:       minter{signer},
+		Now:          now,
+		Issuer:       c.Issuer.Issuer,
+		Audience:     first(c.Issuer.Audiences),
+		UserPrefix:   c.Issuer.UserPrefix,
+		TokenTTL:     c.TokenTTL,
+		Passwords:    account.PasswordRules{MinLength: c.Password.MinLength, RefuseCommon: c.Password.RefuseCommon},
+		Role:         c.DefaultRole,
+		Subscription: c.DefaultSubscription,
+	})
+	return accountapi.New(accountapi.Options{
+		Accounts:   service,
+		Guard:      guard,
+		Decider:    recorder.Door("accounts", newAccountEngine(cfg, now)),
+		UserPrefix: c.Issuer.UserPrefix,
+		MaxBody:    int64(cfg.Limits.Body),
+		NewID:      func() string { return uuid.Must(uuid.NewV7()).String() },
+		Log:        log,
+		Registerer: registry,
+	}), nil
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
+}
+
+// minter signs the tokens of accounts.
+type minter struct{ signer *keyset.Signer }
+
+var _ account.Minter = minter{}
+
+// KeyID implements [account.Minter].
+func (m minter) KeyID() string { return m.signer.KeyID() }
+
+// Mint implements [account.Minter].
+func (m minter) Mint(keyID string, c account.Claims) (string, error) {
+	if keyID != m.signer.KeyID() {
+		return "", errors.New("the key that the token was to be signed with is gone")
+	}
+	return jwtauth.MintAs(m.signer, keyID, c)
+}
+
+// newAccountEngine returns an engine that asks one thing of every request: a token of the issuer of accounts.
+func newAccountEngine(cfg *config.Config, now func() time.Time) *authz.Engine {
+	return authz.New(authz.Options{
+		Policy:    accountHolders{cfg.Accounts.Issuer.Name},
+		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: newJWTVerifier(cfg, cfg.Issuers)},
+		Stamper:   cfg.Stamper,
+		Now:       now,
+		NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
+	})
+}
+
+// accountHolders is the policy of the account API for its own calls.
+type accountHolders struct{ source string }
+
+// Match implements [authz.Policy].
+func (p accountHolders) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
+	return authz.Rule{Route: r.Path, Service: authz.OwnService, Sources: []string{p.source}}, authz.ReasonGranted, ""
+}
