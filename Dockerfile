@@ -8,6 +8,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN go build -trimpath -ldflags="-s -w" -o /out/ ./cmd/passgate ./cmd/sample-upstream
+RUN mkdir /out/accounts
 
 FROM gcr.io/distroless/static-debian12:nonroot AS sample-upstream
 COPY --from=build /out/sample-upstream /sample-upstream
@@ -15,6 +16,9 @@ ENTRYPOINT ["/sample-upstream"]
 
 FROM gcr.io/distroless/static-debian12:nonroot AS passgate
 COPY --from=build /out/passgate /passgate
+# The file of SQLite, without a configuration that says otherwise: mount a volume here.
+COPY --from=build --chown=nonroot:nonroot /out/accounts /var/lib/passgate
+ENV PASSGATE_DATABASE=sqlite:/var/lib/passgate/passgate.db
 # A passgate.yaml mounted here is found without a flag.
 WORKDIR /etc/passgate
 ENTRYPOINT ["/passgate"]

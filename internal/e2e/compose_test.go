@@ -23,6 +23,8 @@ func TestComposeKeepsPassgateOnEnvoysLoopback(t *testing.T) {
 			NetworkMode string `yaml:"network_mode"`
 			Ports       []string
 			Volumes     []string
+			Image       string
+			Command     []string
 			Environment map[string]string
 		}
 	}
@@ -49,9 +51,19 @@ func TestComposeKeepsPassgateOnEnvoysLoopback(t *testing.T) {
 		if service.NetworkMode != "service:envoy" {
 			t.Errorf("%s has network mode %q, want Envoy's own", name, service.NetworkMode)
 		}
+		if name == "redis" {
+			// Whoever reaches it without a password could make every keyed signup fail.
+			if i := slices.Index(service.Command, "--bind"); i < 0 || service.Command[i+1] != "127.0.0.1" {
+				t.Errorf("Redis is started by %q, want it bound to loopback", service.Command)
+			}
+			continue
+		}
 		if !strings.Contains(string(dockerfile), " AS "+service.Build.Target+"\n") {
 			t.Errorf("%s is built from the target %q, which the Dockerfile has not", name, service.Build.Target)
 		}
+	}
+	if url := file.Services["passgate"].Environment["PASSGATE_REDIS"]; url != "redis://127.0.0.1:6379/0" || file.Services["redis"].Image == "" {
+		t.Errorf("passgate uses Redis at %q, want the one beside it", url)
 	}
 	if secret := file.Services["passgate"].Environment["PASSGATE_JWT_SECRET"]; !strings.HasPrefix(secret, "${PASSGATE_JWT_SECRET:?") {
 		t.Errorf("the secret is %q, want one that has to be given", secret)

@@ -58,6 +58,12 @@ func (f *envoyFile) extAuthz(line string) *envoyFile {
 	return f.replace(anchor, anchor+"                      "+line+"\n")
 }
 
+// accounts has Envoy find the account API at an address.
+func (f *envoyFile) accounts(addr string) *envoyFile {
+	f.t.Helper()
+	return f.replace("{address: 127.0.0.1, port_value: 8080}", "{address: 127.0.0.1, port_value: "+port(addr)+"}")
+}
+
 // http2Upstream has Envoy speak HTTP/2 to the upstream, as a comment of the shipped file says.
 func (f *envoyFile) http2Upstream() *envoyFile {
 	f.t.Helper()

@@ -22,6 +22,12 @@ type process struct {
 
 func startProcess(t *testing.T, name, program string, args ...string) *process {
 	t.Helper()
+	return startProcessIn(t, name, "", nil, program, args...)
+}
+
+// startProcessIn is startProcess in a folder, "" for that of the tests, and with more in the environment.
+func startProcessIn(t *testing.T, name, folder string, environment []string, program string, args ...string) *process {
+	t.Helper()
 	needPrograms(t)
 	dir := t.TempDir()
 	p := &process{
@@ -32,6 +38,10 @@ func startProcess(t *testing.T, name, program string, args ...string) *process {
 		gone: make(chan struct{}),
 	}
 	p.cmd.Dir = dir
+	if folder != "" {
+		p.cmd.Dir = folder
+	}
+	p.cmd.Env = append(os.Environ(), environment...)
 	p.cmd.Stdout = create(t, p.out)
 	p.cmd.Stderr = create(t, p.err)
 	if err := p.cmd.Start(); err != nil {
