@@ -110,6 +110,7 @@ func doors(t *testing.T, decider authz.Decider) []door {
 		{"Check with headers", true, check(asHeaders)},
 		{"Check with header_map", true, check(asHeaderMap)},
 		{"JSON lines", false, func(t *testing.T, calls []call) []answer { return askJSONLines(t, decider, calls) }},
+		{"proxy", true, func(t *testing.T, calls []call) []answer { return askProxy(t, decider, calls) }},
 	}
 }
 

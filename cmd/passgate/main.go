@@ -62,7 +62,7 @@ type usageError struct{ error }
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 type commands struct {
-	Serve    serveCommand    `cmd:"" help:"Run the servers: Check for Envoy over gRPC, and operations."`
+	Serve    serveCommand    `cmd:"" help:"Run the servers: Check for Envoy over gRPC, accounts and the proxy, and operations."`
 	Demo     demoCommand     `cmd:"" help:"Show passgate behind a real Envoy: a tour of requests with their answers."`
 	Gateway  gatewayCommand  `cmd:"" help:"Answer JSON messages on standard input, one decision a message."`
 	Explain  explainCommand  `cmd:"" help:"Decide one request offline and print each step. Exit status: 0 allowed, 1 denied, 2 could not decide."`

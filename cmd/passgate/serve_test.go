@@ -226,7 +226,7 @@ func TestServeShowsProfilesWhereAskedTo(t *testing.T) {
 listen: {grpc: "127.0.0.1:0", ops: "127.0.0.1:0", debug: "127.0.0.1:0"}
 drain: {wait: 0s, timeout: 5s}
 `)
-	debug := s.waitForLog(t, "serving profiles")["debug"].(string)
+	debug := s.waitForLog(t, "serving")["debug"].(string)
 	if status, _ := httpGet(t, "http://"+debug+"/debug/pprof/goroutine?debug=1"); status != 200 {
 		t.Errorf("the profile answered %d", status)
 	}
@@ -286,7 +286,7 @@ func TestServeWithoutAFileTakesTheKeyOfTheEnvironment(t *testing.T) {
 	}
 	c.env["PASSGATE_JWT_SECRET"] = "short"
 	o := c.run(t, "serve").must(t, exitUsage)
-	o.mustComplain(t, "running on the embedded default", "default.yaml:12:13: issuers[0].secret: is shorter than 32 bytes")
+	o.mustComplain(t, "running on the embedded default", "default.yaml:13:13: issuers[0].secret: is shorter than 32 bytes")
 	if _, err := os.Lstat(config.KeyFile); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a key was made: %v", err)
 	}

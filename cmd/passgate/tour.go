@@ -229,6 +229,9 @@ func (s *tourStep) run(ctx context.Context, printf func(string, ...any)) error {
 		}
 	}
 	printIndented(printf, text)
+	if s.gives != nil {
+		printf("   %s=%s\n", s.gives.name, s.gives.value)
+	}
 	switch {
 	case response.StatusCode != s.status:
 		return fmt.Errorf("the status is not %d", s.status)

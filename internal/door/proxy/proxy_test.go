@@ -536,7 +536,7 @@ func TestRequestTrailersAreDropped(t *testing.T) {
 }
 
 func TestBodyIsFramedAsItCame(t *testing.T) {
-	upstream := listen(t, always(okAnswer))
+	upstream := listen(t, always("HTTP/1.1 204 No Content\r\n\r\n"))
 	d := open(t, Options{}, map[string]string{"default": "http://" + upstream.address})
 	for _, c := range []struct{ method, framing, body, want string }{
 		{"GET", "", "", ""},
@@ -558,10 +558,8 @@ func TestBodyIsFramedAsItCame(t *testing.T) {
 			before, _ := upstream.got()
 			conn := d.connect(t)
 			_, _ = io.WriteString(conn, c.method+" /v1/proxy/docs/a HTTP/1.1\r\nHost: h\r\nIdempotency-Key: k\r\n"+c.framing+"\r\n"+c.body)
-			if c.method != "HEAD" {
-				readAnswer(t, bufio.NewReader(conn), c.method)
-			} else if _, err := conn.Read(make([]byte, 1)); err != nil {
-				t.Fatal(err)
+			if answer, _ := readAnswer(t, bufio.NewReader(conn), c.method); answer.StatusCode != 204 {
+				t.Errorf("answered %d", answer.StatusCode)
 			}
 			requests, _ := upstream.got()
 			if len(requests) != len(before)+1 {

@@ -122,6 +122,7 @@ func (s *Store) inTx(ctx context.Context, do func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
+	defer tx.Rollback() // after a commit this does nothing
 	if err := do(tx); err != nil {
 		return err
 	}

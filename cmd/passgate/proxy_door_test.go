@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/proxy"
+	"github.com/passgate/passgate/internal/policytest"
+	"github.com/passgate/passgate/internal/problem"
+	"github.com/passgate/passgate/internal/sample"
+)
+
+// overheard remembers the latest decision. What a door does not show of it, the tables compare all the same.
+type overheard struct {
+	authz.Decider
+	mu     sync.Mutex
+	latest *authz.Decision
+}
+
+func (o *overheard) Decide(ctx context.Context, r *authz.Request) authz.Decision {
+	d := o.Decider.Decide(ctx, r)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.latest = &d
+	return d
+}
+
+// take returns the latest decision since the last call, nil if there was none.
+func (o *overheard) take() *authz.Decision {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d := o.latest
+	o.latest = nil
+	return d
+}
+
+// askProxy sends each call over a socket to the proxy as it is served, in front of a sample upstream. Calls that
+// no HTTP client can make there are answered as the engine answers them: those with a context, which is Envoy's to
+// give, those that lack a part, and those whose path is none behind another.
+func askProxy(t *testing.T, decider authz.Decider, calls []call) []answer {
+	t.Helper()
+	upstream := httptest.NewServer(sample.Handler())
+	defer upstream.Close()
+	base, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := &overheard{Decider: decider}
+	log := slog.New(slog.DiscardHandler)
+	handler := proxy.New(proxy.Options{Decider: heard, Upstreams: map[string]*url.URL{"default": base}, Log: log})
+	defer handler.CloseIdleConnections()
+	l, err := listenHTTP("127.0.0.1:0", 64<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newHTTPServer(nil, handler, 64<<10, log)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	defer func() {
+		server.Close()
+		<-served
+	}()
+	answers := make([]answer, len(calls))
+	for i, c := range calls {
+		if len(c.context) > 0 || c.method == "" || c.host == "" || !strings.HasPrefix(c.path, "/") {
+			answers[i] = askEngine(t, decider, c)
+			continue
+		}
+		answers[i] = askProxyOnce(t, l.Addr().String(), heard, c)
+	}
+	return answers
+}
+
+// askProxyOnce writes a call as it is.
+func askProxyOnce(t *testing.T, addr string, heard *overheard, c call) answer {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	lines := []string{fmt.Sprintf("%s /v1/proxy%s HTTP/1.1", c.method, c.path), "Host: " + c.host, "Connection: close"}
+	for _, h := range c.headers {
+		lines = append(lines, h.Name+": "+h.Value)
+	}
+	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: c.method})
+	if err != nil {
+		t.Fatalf("%s %q: %v", c.method, c.path, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := heard.take()
+	if d == nil {
+		return refusedByServer(t, c, response)
+	}
+	a := answer{Answer: policytest.Answer{Status: response.StatusCode, Code: problem.Code(d)}}
+	if response.StatusCode == 200 && response.Header.Get("Grpc-Status") == "" {
+		return allowedByProxy(t, c, d, a, body)
+	}
+	if status := response.Header.Get("Grpc-Status"); status != "" { // of a gRPC client, whose outcome is there
+		if message, err := url.PathUnescape(response.Header.Get("Grpc-Message")); err == nil {
+			a.Status, a.text = problem.Status(d), message
+		}
+		return a
+	}
+	var p struct {
+		Status      int
+		Code, Error string
+	}
+	if c.method != http.MethodHead {
+		if err := json.Unmarshal(body, &p); err != nil || p.Status != a.Status || p.Code != a.Code {
+			t.Errorf("%s %q: body %s beside %d %s", c.method, c.path, body, a.Status, a.Code)
+		}
+		a.text = p.Error
+	} else {
+		a.text = problem.Of(d).Text
+	}
+	return a
+}
+
+// refusedByServer is the answer of Go's server to what the engine is not even asked about.
+func refusedByServer(t *testing.T, c call, response *http.Response) answer {
+	t.Helper()
+	if response.StatusCode != http.StatusBadRequest || response.Header.Get("Content-Type") == problem.ContentType {
+		t.Errorf("%s %q: %d without a decision", c.method, c.path, response.StatusCode)
+	}
+	// Whatever was wrong with it, the table has it as one of the two.
+	reason := authz.ReasonPathAmbiguous
+	if strings.ContainsAny(c.host, ", /\\@") {
+		reason = authz.ReasonHostAmbiguous
+	}
+	p := problem.Of(&authz.Decision{Reason: reason})
+	return answer{Answer: policytest.Answer{Status: p.Status, Code: p.Code}, text: p.Text}
+}
+
+// allowedByProxy reads what the upstream has seen.
+func allowedByProxy(t *testing.T, c call, d *authz.Decision, a answer, body []byte) answer {
+	t.Helper()
+	a.service = d.Rule.Service
+	if d.Identity != nil {
+		a.user = &user{d.Identity.UserID, strings.Join(d.Identity.Roles, ","), append([]string{}, d.Identity.Permissions...)}
+	}
+	if c.method == http.MethodHead { // the upstream's account of it is a body
+		for _, h := range d.Stamp.Set {
+			a.Headers = append(a.Headers, h)
+		}
+		return a
+	}
+	var seen sample.Seen
+	if err := json.Unmarshal(body, &seen); err != nil {
+		t.Fatalf("%s %q: %v in %s", c.method, c.path, err, body)
+	}
+	// What is no URI as it came is sent as one.
+	if seen.Method != c.method || seen.URI != strings.NewReplacer("é", "%C3%A9", "#", "%23").Replace(c.path) {
+		t.Errorf("%s %q arrived as %s %q", c.method, c.path, seen.Method, seen.URI)
+	}
+	for _, line := range seen.Headers {
+		name, value, _ := strings.Cut(line, ": ")
+		a.Headers = append(a.Headers, authz.Header{Name: name, Value: value})
+	}
+	slices.SortFunc(a.Headers, func(x, y authz.Header) int { return strings.Compare(x.Name, y.Name) })
+	return a
+}
+
+// askEngine answers a call as a door would that changes nothing of it.
+func askEngine(t *testing.T, decider authz.Decider, c call) answer {
+	t.Helper()
+	r := &authz.Request{Method: c.method, Host: c.host, Headers: c.headers, Context: c.context}
+	r.Path, _, _ = strings.Cut(c.path, "?")
+	d := decider.Decide(t.Context(), r)
+	a := answer{Answer: policytest.Answer{Status: problem.Status(&d), Code: problem.Code(&d)}}
+	if !d.Allowed() {
+		a.text = problem.Of(&d).Text
+		return a
+	}
+	a.service = d.Rule.Service
+	if d.Identity != nil {
+		a.user = &user{d.Identity.UserID, strings.Join(d.Identity.Roles, ","), append([]string{}, d.Identity.Permissions...)}
+	}
+	a.Headers = slices.DeleteFunc(slices.Clone(c.headers), func(h authz.Header) bool {
+		return slices.ContainsFunc(d.Remove, func(name string) bool { return strings.EqualFold(name, h.Name) }) ||
+			slices.ContainsFunc(d.Stamp.Set, func(set authz.Header) bool { return strings.EqualFold(set.Name, h.Name) })
+	})
+	a.Headers = append(a.Headers, d.Stamp.Set...)
+	return a
+}
