@@ -130,7 +130,8 @@ func TestDemo(t *testing.T) {
 	}
 	for _, want := range []string{
 		"→ 401 Unauthorized", "→ 200 OK", "X-User-Id: user_123", "→ 403 Forbidden", "required [delete], have [read]", "Token expired",
-		"DENY 403 insufficient_permissions", "All 9 steps answered as expected.",
+		"→ 201 Created", "Idempotent-Replayed: true", "X-User-Role: user", "http://127.0.0.1:8080/v1/proxy/",
+		"DENY 403 insufficient_permissions", "All 14 steps answered as expected.",
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("the tour lacks %q:\n%s", want, out)

@@ -12,6 +12,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/passgate/passgate/internal/redistest"
 )
@@ -203,6 +204,10 @@ func TestRedisThatIsDownAtTheStart(t *testing.T) {
 		status, body, err := fetch("http://" + a.ops + "/readyz?verbose")
 		return err == nil && status == 200 && strings.Contains(body, "[!]redis cannot be reached") && strings.Contains(body, "[+]sql ok")
 	})
+	waitFor(t, "health to say so", func() bool { return a.health(t, "passgate.accounts") == healthv1.HealthCheckResponse_NOT_SERVING })
+	if h := a.health(t, "envoy.service.auth.v3.Authorization"); h != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("Check is %v, as if it needed Redis", h)
+	}
 	redis.Restart()
 	waitFor(t, "a signup with a key to work", func() bool {
 		answer, err := a.post(signUpPath, ann.signUp(), ann.keyed())
@@ -218,4 +223,19 @@ func TestRedisThatIsDownAtTheStart(t *testing.T) {
 		_, body, err := fetch("http://" + a.ops + "/readyz?verbose")
 		return err == nil && strings.Contains(body, "[+]redis ok")
 	})
+	waitFor(t, "health to say so", func() bool { return a.health(t, "passgate.accounts") == healthv1.HealthCheckResponse_SERVING })
+}
+
+func (a *accounts) health(t *testing.T, service string) healthv1.HealthCheckResponse_ServingStatus {
+	t.Helper()
+	conn, err := grpc.NewClient(a.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answer, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
+	if err != nil { // not known yet
+		return healthv1.HealthCheckResponse_SERVICE_UNKNOWN
+	}
+	return answer.GetStatus()
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -127,9 +128,10 @@ func TestAnswerForOneHopStaysOverTLS(t *testing.T) {
 }
 
 func TestUpstreamIsKnownByItsCertificate(t *testing.T) {
-	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the upstream is called") }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the upstream is called") }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
 	defer server.Close()
-	server.Config.ErrorLog = nil
 	d := open(t, Options{}, map[string]string{"default": server.URL})
 	if answer, body := d.ask(t, "GET /v1/proxy/docs/a"); answer.StatusCode != 502 || !strings.Contains(body, "upstream_unreachable") {
 		t.Errorf("answered %d, %s", answer.StatusCode, body)

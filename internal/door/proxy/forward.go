@@ -140,6 +140,9 @@ func (h *Handler) modifyAnswer(answer *http.Response) error {
 	}
 	cleanAnswer(answer.Header, x.named)
 	cleanTrailer(answer.Trailer, x.named)
+	if len(answer.Trailer) > 0 {
+		answer.Header.Del("Content-Length") // HTTP/1 has trailers behind chunks alone
+	}
 	answer.Body = &answerBody{ReadCloser: answer.Body, answer: answer, exchange: x, log: h.log}
 	return nil
 }
@@ -176,6 +179,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 			panic(http.ErrAbortHandler) // the server has given the client up
 		}
 		p = malformedBody
+		w.Header().Set("Connection", "close")
 	} else if errors.Is(context.Cause(r.Context()), errTimeout) || errors.As(err, &timeout) && timeout.Timeout() {
 		p = upstreamTimeout
 	}

@@ -50,6 +50,8 @@ var routes = policy.Options{Default: authz.AccessAuthenticated, Own: []string{"/
 	{Name: "closed", Path: "/closed", Access: authz.AccessDeny},
 }}
 
+var denyAll = policy.Options{Default: authz.AccessDeny}
+
 func newEngine(t testing.TB, o policy.Options) *authz.Engine {
 	t.Helper()
 	p, err := policy.New(o)

@@ -194,6 +194,9 @@ func (x *exchange) interimAnswer(header http.Header) {
 
 // listenTo finds out which headers the answer's Connection names.
 func (x *exchange) listenTo(answer *http.Response) (err error) {
+	if x.interim > maxInterim {
+		return errTooManyInterim // the cancellation came too late to stop it
+	}
 	x.named = connectionOptions(answer.Header)
 	if x.conn == nil {
 		return nil

@@ -106,6 +106,9 @@ func (s *Store) run(ctx context.Context, doing string, script *redis.Script, key
 
 // call asks Redis if it may be there, for a bounded time.
 func (s *Store) call(ctx context.Context, doing string, ask func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
 	probe, err := s.breaker.enter()
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)

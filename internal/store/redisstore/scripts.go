@@ -46,7 +46,7 @@ return {owner == claimant and 1 or 0, digest, plan, false}
 
 // finish wants the owner and the answer. It returns 1, or 0 if the lease is lost.
 var finishScript = redis.NewScript(read + `
-if not there or owner ~= ARGV[1] or leased == 0 then
+if not there or owner ~= ARGV[1] then
 	return 0
 end
 if answer then
