@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -47,6 +49,10 @@ func (f configFlag) withAccounts(ctx context.Context, p *program, use func(accou
 	}
 	if cfg.Accounts == nil {
 		return usagef("%s has no accounts; add accounts: {issuer: NAME} to it", cfg.File)
+	}
+	file := strings.TrimPrefix(cfg.Accounts.Database, "sqlite:")
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) { // in another folder, say: an empty one would tell nothing
+		return usagef("there are no accounts yet: %s does not exist; passgate serve makes it", file)
 	}
 	store, err := sqlstore.Open(ctx, cfg.Accounts.Database)
 	if err != nil {

@@ -91,6 +91,8 @@ func TestUsersGrantAndRevoke(t *testing.T) {
 func TestUsersNeedAccounts(t *testing.T) {
 	config := tempFile(t, "passgate.yaml", cliConfig)
 	newCLI().run(t, "users", "list", "--config", config).must(t, exitUsage).mustComplain(t, "has no accounts; add accounts: {issuer: NAME}")
+	config = tempFile(t, "passgate.yaml", cliConfig+"accounts: {issuer: accounts}\n")
+	newCLI().run(t, "users", "list", "--config", config).must(t, exitUsage).mustComplain(t, "passgate.db does not exist; passgate serve makes it")
 	if _, err := os.Stat(filepath.Join(filepath.Dir(config), "passgate.db")); err == nil {
 		t.Error("a database was made")
 	}
