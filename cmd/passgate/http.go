@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/passgate/passgate/internal/door/proxy"
@@ -54,5 +56,54 @@ func listenHTTP(address string, maxHead int) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return framing.NewListener(l, framing.Options{MaxHeaderBytes: maxHead}), nil
+	return framing.NewListener(newBoundedListener(l, maxConns()), framing.Options{MaxHeaderBytes: maxHead}), nil
+}
+
+// maxConns returns how many clients may be connected at a time: as many as use up half of the file descriptors
+// that the process may have. Envoy's calls, the stores and the upstreams have the other half.
+func maxConns() int {
+	const atLeast, atMost = 64, 1 << 20
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return atLeast
+	}
+	return int(min(max(limit.Cur/2, atLeast), atMost))
+}
+
+// boundedListener closes connections beyond a number at once, and so keeps no client waiting in the dark.
+type boundedListener struct {
+	net.Listener
+	open chan struct{} // holds a token of each connection
+}
+
+func newBoundedListener(l net.Listener, most int) *boundedListener {
+	return &boundedListener{l, make(chan struct{}, most)}
+}
+
+// Accept implements [net.Listener].
+func (l *boundedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case l.open <- struct{}{}:
+			return &boundedConn{TCPConn: c.(*net.TCPConn), closed: sync.OnceFunc(func() { <-l.open })}, nil
+		default:
+			c.Close()
+		}
+	}
+}
+
+// boundedConn makes room for another one when it is closed.
+type boundedConn struct {
+	*net.TCPConn
+	closed func()
+}
+
+// Close implements [net.Conn].
+func (c *boundedConn) Close() error {
+	defer c.closed()
+	return c.TCPConn.Close()
 }
