@@ -284,7 +284,7 @@ func (f *parser) endOfData() {
 
 func (f *parser) startChunk() bool {
 	f.length = 0
-	f.room = maxSizeDigits + len("\r\n")
+	f.room = maxSizeDigits + len("\r\n") // the line has no room for more digits
 	return f.enter(inSize)
 }
 
@@ -295,7 +295,7 @@ func (f *parser) stepChunk(c byte) bool {
 			return f.at > 0 && f.enter(sizeLF)
 		}
 		digit := strings.IndexByte("0123456789abcdef", lower(c))
-		if digit < 0 || f.at == maxSizeDigits {
+		if digit < 0 {
 			return false
 		}
 		f.length = f.length<<4 | int64(digit)

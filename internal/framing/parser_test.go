@@ -79,6 +79,8 @@ var refused = []struct{ name, bytes string }{
 	{"two blanks after the method", "GET  /a HTTP/1.1\r\n" + host},
 	{"two blanks after the target", "GET /a  HTTP/1.1\r\n" + host},
 	{"a blank after the version", "GET /a HTTP/1.1 \r\n" + host},
+	{"no method", " /a HTTP/1.1\r\n" + host},
+	{"no target", "GET  HTTP/1.1\r\n" + host},
 	{"a blank before the method", " GET /a HTTP/1.1\r\n" + host},
 	{"a tab after the method", "GET\t/a HTTP/1.1\r\n" + host},
 	{"a method that is no token", "G{T /a HTTP/1.1\r\n" + host},

@@ -351,7 +351,7 @@ func (s *suite) updateFails() {
 	s.create(ada())
 	refused := errors.New("not today")
 	_, err := s.store.Update(s.Context(), ada().Email, func(a account.Account) (account.Account, error) {
-		a.Roles, a.Permissions, a.Subscription = []string{"root"}, nil, "free"
+		a.Roles[0], a.Permissions, a.Subscription = "root", nil, "free"
 		return a, refused
 	})
 	if err != refused {

@@ -71,7 +71,7 @@ type answerConn struct {
 
 	mu        sync.Mutex
 	listening bool
-	heard     []byte // what came since the request was given to the connection; too long: the bound and a byte
+	heard     []byte // what came since the request was given to the connection, up to maxHeardBytes
 }
 
 // listen forgets what was heard and begins anew, as before a request.
@@ -97,8 +97,8 @@ func (c *answerConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.listening && len(c.heard) <= maxHeardBytes {
-		c.heard = append(c.heard, p[:min(n, maxHeardBytes+1-len(c.heard))]...)
+	if c.listening {
+		c.heard = append(c.heard, p[:min(n, maxHeardBytes-len(c.heard))]...)
 	}
 	return n, err
 }
@@ -111,34 +111,30 @@ func (c *answerConn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// named returns what the Connection headers list in the heads that were heard, interim ones included. The
-// error says that the last of them was not heard whole.
-func (c *answerConn) named() ([]string, error) {
+// named returns what the Connection headers list in the heads that were heard, interim ones included, and
+// whether the last of them was heard whole.
+func (c *answerConn) named() (names []string, whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.heard) > maxHeardBytes {
-		return nil, errAnswerTooLong
-	}
-	var names []string
 	r := textproto.NewReader(bufio.NewReader(bytes.NewReader(c.heard)))
 	for {
 		status, err := r.ReadLine()
 		if err != nil {
-			return names, err
+			return names, false
 		}
 		header, err := r.ReadMIMEHeader()
 		if err != nil {
-			return names, err
+			return names, false
 		}
 		names = append(names, connectionOptions(http.Header(header))...)
 		if _, code, _ := strings.Cut(status, " "); !strings.HasPrefix(strings.TrimLeft(code, " "), "1") {
-			return names, nil
+			return names, true
 		}
 	}
 }
 
-// answerBody is the body of an answer on its way to the client. It cleans the trailers, which are there
-// once it has ended, and says in the log where it ends too early.
+// answerBody is the body of an answer on its way to the client. Closed, it cleans the trailers, which are
+// there by then; where it ends too early, it says so in the log.
 type answerBody struct {
 	io.ReadCloser
 	answer   *http.Response
@@ -148,9 +144,7 @@ type answerBody struct {
 
 func (b *answerBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		cleanTrailer(b.answer.Trailer, b.exchange.named)
-	} else if err != nil && b.exchange.client.Err() == nil {
+	if err != nil && err != io.EOF && b.exchange.client.Err() == nil {
 		b.log.LogAttrs(context.Background(), slog.LevelWarn, "the upstream's answer broke off", append(b.exchange.attributes(), slog.String("error", cause(err)))...)
 	}
 	return n, err

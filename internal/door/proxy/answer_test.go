@@ -189,6 +189,14 @@ func TestAnswerIsPassedOn(t *testing.T) {
 	}
 }
 
+func TestTypeOfAnswerIsNotGuessed(t *testing.T) {
+	upstream := listen(t, always("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"))
+	d := open(t, Options{}, map[string]string{"default": "http://" + upstream.address})
+	if answer, body := d.ask(t, "GET /v1/proxy/docs/a"); body != "<html>" || answer.Header["Content-Type"] != nil {
+		t.Errorf("answered %v, %q", answer.Header, body)
+	}
+}
+
 func TestAliasesOverHTTP2(t *testing.T) {
 	header := http.Header{"X-User-Id": {"forged"}, "X_user_role": {"forged"}, "X-Passport": {"forged"}, "X-Other": {"kept"}}
 	cleanAnswer(header, nil)

@@ -125,6 +125,44 @@ func TestUpstreamTimeout(t *testing.T) {
 	}
 }
 
+// TestTimeoutEndsWithTheHead has an upstream that begins its answer, and one whose client is slow to send, take
+// longer than the timeout.
+func TestTimeoutEndsWithTheHead(t *testing.T) {
+	next := make(chan struct{})
+	silent := listen(t, func(conn net.Conn, _ int) bool {
+		_, _ = io.Copy(io.Discard, conn)
+		return false
+	})
+	slow := listen(t, func(conn net.Conn, _ int) bool {
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+		<-next
+		return always("ok")(conn, 0)
+	})
+	d := open(t, Options{Timeout: 500 * time.Millisecond}, map[string]string{"default": "http://" + slow.address, "users-service": "http://" + silent.address})
+
+	answering, sending := d.connect(t), d.connect(t)
+	_, _ = io.WriteString(answering, "GET /v1/proxy/docs/a HTTP/1.1\r\nHost: h\r\n\r\n")
+	answer, err := http.ReadResponse(bufio.NewReader(answering), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(sending, "POST /v1/proxy/docs/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na")
+	// When the second of these has been given up, the others have been under way for longer than that.
+	for range 2 {
+		if answer, _ := d.ask(t, "GET /v1/proxy/api/users/1", reader); answer.StatusCode != 504 {
+			t.Errorf("answered %d", answer.StatusCode)
+		}
+	}
+	close(next)
+	if body, err := io.ReadAll(answer.Body); err != nil || string(body) != "ok" {
+		t.Errorf("the client reads %q, %v", body, err)
+	}
+	_, _ = io.WriteString(sending, "b")
+	if answer, body := readAnswer(t, bufio.NewReader(sending), "POST"); answer.StatusCode != 200 || body != "ok" {
+		t.Errorf("the slow client is answered %d, %q", answer.StatusCode, body)
+	}
+}
+
 // zeros is an endless body.
 type zeros struct{}
 
@@ -403,7 +441,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		<-done
 		return always("ok")(conn, n)
 	})
-	d := open(t, Options{Timeout: 200 * time.Millisecond, MaxConns: 1}, map[string]string{"default": "http://" + upstream.address})
+	d := open(t, Options{Timeout: 500 * time.Millisecond, MaxConns: 1}, map[string]string{"default": "http://" + upstream.address})
 	first := d.connect(t)
 	_, _ = io.WriteString(first, "GET /v1/proxy/docs/a HTTP/1.1\r\nHost: h\r\n\r\n")
 	<-reached

@@ -208,6 +208,10 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 func (a *answer) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
 		a.begun = true
+		// Go's server guesses the type of an answer that states none. The client is told what the upstream said.
+		if header := a.Header(); header["Content-Type"] == nil {
+			header["Content-Type"] = nil
+		}
 	}
 	a.ResponseWriter.WriteHeader(status)
 }

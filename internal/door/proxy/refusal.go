@@ -20,7 +20,9 @@ var (
 func refuse(w http.ResponseWriter, p problem.Problem, grpc bool) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
-	header.Set("X-Request-ID", p.RequestID)
+	if p.RequestID != "" {
+		header.Set("X-Request-ID", p.RequestID)
+	}
 	if p.Challenge != "" {
 		header.Set("WWW-Authenticate", p.Challenge)
 	}

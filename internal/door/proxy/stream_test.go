@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/passgate/passgate/internal/authz"
 )
 
 // serve runs an upstream by a handler, over HTTP/1 or over HTTP/2 without TLS, and returns its address.
@@ -222,8 +225,37 @@ func TestBothWaysAtOnce(t *testing.T) {
 	})
 }
 
+// TestContinue has a client that sends its body only when told to.
+func TestContinue(t *testing.T) {
+	upstream := listen(t, always(okAnswer))
+	d := open(t, Options{}, map[string]string{"default": "http://" + upstream.address})
+
+	conn := d.connect(t)
+	_, _ = io.WriteString(conn, "POST /v1/proxy/a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+	if answer, _ := readAnswer(t, bufio.NewReader(conn), "POST"); answer.StatusCode != 401 {
+		t.Errorf("a denied client is answered %d", answer.StatusCode)
+	}
+	if _, conns := upstream.got(); conns != 0 {
+		t.Errorf("%d connections to the upstream", conns)
+	}
+
+	conn = d.connect(t)
+	_, _ = io.WriteString(conn, "POST /v1/proxy/docs/a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+	r := bufio.NewReader(conn)
+	if answer, err := http.ReadResponse(r, nil); err != nil || answer.StatusCode != http.StatusContinue {
+		t.Fatalf("answered %v, %v", answer, err)
+	}
+	_, _ = io.WriteString(conn, "ab")
+	if answer, _ := readAnswer(t, r, "POST"); answer.StatusCode != 200 {
+		t.Errorf("answered %d", answer.StatusCode)
+	}
+	if requests, _ := upstream.got(); len(requests) != 1 || header(requests[0], "expect") != nil || !strings.HasSuffix(requests[0], "\r\n\r\nab") {
+		t.Errorf("the upstream gets %q", requests)
+	}
+}
+
 func TestLargeBodiesStream(t *testing.T) {
-	const size = 64 << 20
+	const size = 32 << 20
 	eachWay(t, func(t *testing.T, clientH2, upstreamH2 bool) {
 		before := heap()
 		// Whoever gathers a body has all of it when its last byte arrives.
@@ -231,7 +263,7 @@ func TestLargeBodiesStream(t *testing.T) {
 			if n != size || err != nil {
 				t.Errorf("%s reads %d, %v", where, n, err)
 			}
-			if held := heap() - before; held > size/4 {
+			if held := heap() - before; held > size/2 {
 				t.Errorf("when %s has read %d MiB, %d MiB are held", where, size>>20, held>>20)
 			}
 		}
@@ -332,6 +364,42 @@ func TestWebSocketPassesBothWays(t *testing.T) {
 	}
 }
 
+// TestUpgradeByMistake has upstreams that switch protocols when they were not asked, or not in the way that they
+// were. The client's connection stays HTTP's, and guarded.
+func TestUpgradeByMistake(t *testing.T) {
+	for _, c := range []struct{ name, asked, answer string }{
+		{"nothing was asked", "", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"},
+		{"nothing was asked, nothing is said", "", "HTTP/1.1 101 Switching Protocols\r\n\r\n"},
+		{"another protocol", askWebSocket, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"},
+		{"without Connection", askWebSocket, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			upstream := listen(t, always(c.answer))
+			d := open(t, Options{}, map[string]string{"default": "http://" + upstream.address})
+			conn, r, answer := d.handshake(t, c.asked)
+			_, _ = io.Copy(io.Discard, answer.Body)
+			if answer.StatusCode != 502 || answer.Close {
+				t.Errorf("answered %d, %v", answer.StatusCode, answer.Header)
+			}
+			_, _ = io.WriteString(conn, "GET /v1/proxy/docs/a HTTP/1.1\nHost: h\n\n")
+			if answer, err := http.ReadResponse(r, nil); err != nil || answer.StatusCode != 400 {
+				t.Errorf("answered %v, %v", answer, err)
+			}
+		})
+	}
+}
+
+// TestFailedUpgradeEndsTheConnection is for faults between the end of the guard and that of HTTP.
+func TestFailedUpgradeEndsTheConnection(t *testing.T) {
+	d := open(t, Options{}, map[string]string{"default": "http://127.0.0.1:1"})
+	x := &exchange{decision: &authz.Decision{}, upstream: d.handler.fallback, client: t.Context(), released: true}
+	w := httptest.NewRecorder()
+	d.handler.fail(w, httptest.NewRequestWithContext(context.WithValue(t.Context(), exchangeKey{}, x), "GET", "/", nil), io.ErrUnexpectedEOF)
+	if w.Code != 502 || w.Header().Get("Connection") != "close" {
+		t.Errorf("answered %d, %v", w.Code, w.Header())
+	}
+}
+
 func TestWebSocketNeedsADecision(t *testing.T) {
 	upstream := listen(t, always(okAnswer))
 	d := open(t, Options{Decider: newEngine(t, denyAll)}, map[string]string{"default": "http://" + upstream.address})
@@ -363,6 +431,7 @@ func TestWebSocketThatIsDeclined(t *testing.T) {
 func TestOtherUpgradesAreDropped(t *testing.T) {
 	for _, c := range []struct{ name, headers string }{
 		{"h2c", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"},
+		{"h2c, with settings that Connection does not name", "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"},
 		{"a list", "Connection: Upgrade\r\nUpgrade: websocket, h2c\r\n"},
 		{"h2c beside a WebSocket", "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n"},
 		{"h2c before a WebSocket", "Connection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: websocket\r\n"},

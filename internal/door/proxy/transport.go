@@ -193,7 +193,7 @@ func (x *exchange) interimAnswer(header http.Header) {
 }
 
 // listenTo finds out which headers the answer's Connection names.
-func (x *exchange) listenTo(answer *http.Response) (err error) {
+func (x *exchange) listenTo(answer *http.Response) error {
 	if x.interim > maxInterim {
 		return errTooManyInterim // the cancellation came too late to stop it
 	}
@@ -201,10 +201,13 @@ func (x *exchange) listenTo(answer *http.Response) (err error) {
 	if x.conn == nil {
 		return nil
 	}
+	defer x.conn.stopListening()
 	// Where Connection holds close, the transport has dropped all of it.
 	if answer.Close && len(x.named) == 0 {
-		x.named, err = x.conn.named()
+		var whole bool
+		if x.named, whole = x.conn.named(); !whole {
+			return errAnswerTooLong
+		}
 	}
-	x.conn.stopListening()
-	return err
+	return nil
 }

@@ -3,6 +3,7 @@ package memstore
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -107,5 +108,50 @@ func TestWhatHasRunOutIsDropped(t *testing.T) {
 	}
 	if len(s.entries) != n || len(s.byEnd) != n {
 		t.Errorf("%d entries are held, %d in the heap; want the later %d", len(s.entries), len(s.byEnd), n)
+	}
+}
+
+// An entry that takes the place of one that has run out does not go when that one is dropped.
+func TestNewInThePlaceOfOld(t *testing.T) {
+	c := newClock()
+	s := New(c.Now)
+	const n = 10
+	for i := range n {
+		if err := claim(t, s, fmt.Sprint(i), time.Duration(1+i)*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.advance(n * time.Second)
+	for i := range n {
+		if err := claim(t, s, fmt.Sprint(n-1-i), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(s.entries) != n || len(s.byEnd) != n {
+		t.Errorf("%d entries are held, %d in the heap; want %d", len(s.entries), len(s.byEnd), n)
+	}
+	for key := range s.entries {
+		if err := s.Finish(t.Context(), key, "owner", nil); err != nil {
+			t.Errorf("Finish of %s: %v", key, err)
+		}
+	}
+}
+
+// The entries of a minute are held, a thousand a second.
+func BenchmarkClaimFinish(b *testing.B) {
+	now := newClock()
+	s := New(now.Now)
+	answer := []byte(strings.Repeat("a", 800))
+	c := idempotency.Claim{Digest: []byte("digest"), Plan: []byte("plan"), Owner: "owner", Lease: time.Minute, TTL: time.Minute}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		now.advance(time.Millisecond)
+		key := fmt.Sprint(i)
+		if e, err := s.Claim(b.Context(), key, c); err != nil || !e.Owned {
+			b.Fatalf("Claim: owned %t, %v", e.Owned, err)
+		}
+		if err := s.Finish(b.Context(), key, "owner", answer); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

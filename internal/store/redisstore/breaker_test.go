@@ -105,8 +105,10 @@ func TestBreakerProbesAgainWhenTheCallerGaveUp(t *testing.T) {
 			t.Fatal("no probe after one that told nothing")
 		}
 	}
-	if !b.call(answered) || !b.call(answered) {
-		t.Error("the probe's answer did not close it")
+	for range 2 {
+		if !b.call(answered) {
+			t.Error("the probe's answer did not close it")
+		}
 	}
 }
 

@@ -245,31 +245,56 @@ func TestRedisComesLater(t *testing.T) {
 	working(t, s, "key")
 }
 
-// Connections that ended while they were idle are not used again: no call pays for a Redis that was started anew.
-func TestStaleConnections(t *testing.T) {
-	server := redistest.Start(t)
-	secured := miniredis.NewMiniRedis()
+// overTLS starts a Redis that speaks TLS, by a certificate that nobody knows, and returns what it was started with.
+func overTLS(t *testing.T) (*miniredis.Miniredis, *tls.Config) {
+	t.Helper()
 	ts := httptest.NewUnstartedServer(nil)
 	ts.StartTLS()
 	defer ts.Close()
 	config := &tls.Config{Certificates: ts.TLS.Certificates}
-	if err := secured.StartTLS(config); err != nil {
+	m := miniredis.NewMiniRedis()
+	if err := m.StartTLS(config); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(secured.Close)
+	t.Cleanup(m.Close)
+	return m, config
+}
+
+func TestTLS(t *testing.T) {
+	m, _ := overTLS(t)
+	if err := openAt(t, "rediss://"+m.Addr()).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("Ping of a server that nobody knows = %v", err)
+	}
+	if err := openAt(t, "redis://"+m.Addr()).Ping(t.Context()); err == nil {
+		t.Error("Ping without TLS did")
+	}
+	working(t, openAt(t, "rediss://"+m.Addr()+"?skip_verify=true"), "key")
+}
+
+// Connections that ended while they were idle are not used again: no call pays for a Redis that was started anew.
+// The others are.
+func TestIdleConnections(t *testing.T) {
+	server := redistest.Start(t)
+	plain := miniredis.RunT(t)
+	secured, config := overTLS(t)
+	must := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, test := range map[string]struct {
 		url     string
 		restart func()
+		m       *miniredis.Miniredis
 	}{
-		"tcp":  {server.URL(), server.Restart},
-		"unix": {server.SocketURL(), server.Restart},
+		"tcp":  {server.URL(), server.Restart, nil},
+		"unix": {server.SocketURL(), server.Restart, nil},
+		"mini": {"redis://" + plain.Addr(), func() { plain.Close(); must(plain.Restart()) }, plain},
 		"tls": {"rediss://" + secured.Addr() + "?skip_verify=true", func() {
 			addr := secured.Addr()
 			secured.Close()
-			if err := secured.StartAddrTLS(addr, config); err != nil {
-				t.Fatal(err)
-			}
-		}},
+			must(secured.StartAddrTLS(addr, config))
+		}, secured},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openAt(t, test.url)
@@ -279,8 +304,11 @@ func TestStaleConnections(t *testing.T) {
 			}
 			group.Wait()
 			test.restart()
-			for i := range poolSize {
+			for i := range 2 * poolSize {
 				working(t, s, fmt.Sprint(name, " after ", i))
+			}
+			if test.m != nil && test.m.TotalConnectionCount() > poolSize+2 {
+				t.Errorf("%d connections were made", test.m.TotalConnectionCount())
 			}
 		})
 	}
@@ -381,6 +409,13 @@ func TestWhatTheBreakerDoesNotCount(t *testing.T) {
 	middle.hold(nil)
 	middle.set(nil, false, false)
 	working(t, s, "key")
+	late, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	for range 2 * mostFailures {
+		if err := s.Ping(late); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("Ping = %v", err)
+		}
+	}
 	m.SetError("ERR not today")
 	for range 2 * mostFailures {
 		if err := s.Ping(t.Context()); err == nil || errors.Is(err, errOpen) {

@@ -130,6 +130,9 @@ func TestErrorsTellNoPassword(t *testing.T) {
 			"in quotes": func(asked string) string {
 				return "-ERR unknown command 'AUTH', with args beginning with: '" + secret + "' \r\n"
 			},
+			"cut short": func(asked string) string {
+				return "-ERR unknown command 'AUTH', with args beginning with: '" + secret[:min(len(secret), 128)] + "' \r\n"
+			},
 			"bare":             func(asked string) string { return "-ERR what is AUTH " + secret + "\r\n" },
 			"all it was asked": func(asked string) string { return asked },
 			"as an error":      func(asked string) string { return "-" + asked },

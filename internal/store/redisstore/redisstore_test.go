@@ -248,11 +248,12 @@ func BenchmarkClaimFinish(b *testing.B) {
 			answer := []byte(strings.Repeat("a", 800))
 			c := someClaim()
 			c.TTL = time.Second
+			run := time.Now().UnixNano() // keys of this run alone
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				key := fmt.Sprint(name, i)
+				key := fmt.Sprint(run, " ", i)
 				if e, err := s.Claim(b.Context(), key, c); err != nil || !e.Owned {
-					b.Fatalf("Claim = %v, %v", e, err)
+					b.Fatalf("Claim: owned %t, %v", e.Owned, err)
 				}
 				if err := s.Finish(b.Context(), key, "owner", answer); err != nil {
 					b.Fatal(err)

@@ -13,7 +13,7 @@ import "github.com/redis/go-redis/v9"
 //
 // The key's own expiry is the entry's life. Only the first claim sets it.
 
-// read is how each script begins: with the entry's values, and whether there is one.
+// read is how each script begins: with the entry's values, false or nil if there is none.
 const read = `
 local v, digest, plan, owner, leased, answer = unpack(redis.call('HMGET', KEYS[1], 'v', 'digest', 'plan', 'owner', 'leased', 'answer'))
 local there = redis.call('EXISTS', KEYS[1]) == 1
@@ -46,7 +46,7 @@ return {owner == claimant and 1 or 0, digest, plan, false}
 
 // finish wants the owner and the answer. It returns 1, or 0 if the lease is lost.
 var finishScript = redis.NewScript(read + `
-if not there or owner ~= ARGV[1] then
+if owner ~= ARGV[1] or leased == 0 then
 	return 0
 end
 if answer then
@@ -58,7 +58,7 @@ return 1
 
 // release wants the owner. It returns 1.
 var releaseScript = redis.NewScript(read + `
-if there and owner == ARGV[1] and not answer then
+if owner == ARGV[1] and not answer then
 	redis.call('HSET', KEYS[1], 'leased', '0')
 end
 return 1

@@ -428,6 +428,26 @@ func TestWhatWasSaidToBeStoredOutlivesTheProcess(t *testing.T) {
 	}
 }
 
+func TestManyOpenANewFile(t *testing.T) {
+	file := newFile(t)
+	stores, errs := make([]*Store, 8), make([]error, 8)
+	var group sync.WaitGroup
+	for i := range stores {
+		group.Go(func() { stores[i], errs[i] = Open(t.Context(), "sqlite:"+file) })
+	}
+	group.Wait()
+	for i, s := range stores {
+		if errs[i] != nil {
+			t.Errorf("number %d: %v", i, errs[i])
+			continue
+		}
+		if err := s.Ping(t.Context()); err != nil {
+			t.Errorf("number %d: %v", i, err)
+		}
+		s.Close()
+	}
+}
+
 // Several processes make one database at a time, want one account to be there, and all change it.
 func TestManyProcesses(t *testing.T) {
 	file := newFile(t)
