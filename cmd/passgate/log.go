@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"os/signal"
 	"syscall"
@@ -24,6 +26,8 @@ const logBytes = 4 << 20
 func (p *program) newLog(cfg *config.Config) (log *slog.Logger, sink *logsink.Writer, closeLog func()) {
 	// Losing the reader of the log must not end the process, as Go has SIGPIPE do for standard error.
 	signal.Ignore(syscall.SIGPIPE)
+	// There net/http writes what an upstream sent unasked, byte for byte.
+	stdlog.SetOutput(io.Discard)
 	sink = logsink.New(p.stderr, logBytes)
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {

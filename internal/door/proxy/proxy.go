@@ -6,9 +6,9 @@
 //
 //   - The target is read raw, /v1/proxy and what follows it. The engine judges what follows, and the
 //     upstream gets that and nothing else: the path byte for byte, save that bytes that no URI holds are
-//     percent-encoded (RFC 3986 §3.3), and the query byte for byte, save that bytes that are not ASCII are.
-//     /v1/proxy alone stands for the path "/". Targets in another form, CONNECT, and a query that holds a
-//     blank, a control byte or a # are refused as ambiguous.
+//     percent-encoded (RFC 3986 §3.3), and the query byte for byte, save that # and bytes that are not ASCII
+//     are. /v1/proxy alone stands for the path "/". Targets in another form, CONNECT, and a query that holds
+//     a blank or a control byte are refused as ambiguous.
 //   - The upstream is sent its own name as Host, as a client must not choose among the sites of one
 //     upstream; the client's is in X-Forwarded-Host.
 //   - Headers that are for one hop go first, those that Connection names included; then what the decision

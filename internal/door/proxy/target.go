@@ -46,12 +46,12 @@ func parseTarget(method, raw string) (t target, why string) {
 	}
 	t = target{path: path[len(root):], asked: asked}
 	for i := range len(query) {
-		if c := query[i]; c <= ' ' || c == 0x7f || c == '#' {
-			return t, "the query holds a blank, a control byte or a #"
+		if c := query[i]; c <= ' ' || c == 0x7f {
+			return t, "the query holds a blank or a control byte"
 		}
 	}
-	// Not all servers split a request line at the blank of ASCII alone.
-	t.query = escapeBytes(query, func(c byte) bool { return c >= 0x80 })
+	// Not all servers split a request line at the blank of ASCII alone, and to some a fragment begins at #.
+	t.query = escapeBytes(query, func(c byte) bool { return c >= 0x80 || c == '#' })
 	return t, ""
 }
 

@@ -69,7 +69,7 @@ func TestParseTarget(t *testing.T) {
 		{name: "a blank in the query", raw: "/v1/proxy/a?b HTTP/1.1", want: target{path: "/a", asked: true}, refused: true},
 		{name: "a line break in the query", raw: "/v1/proxy/a?b\r\nc", want: target{path: "/a", asked: true}, refused: true},
 		{name: "DEL in the query", raw: "/v1/proxy/a?\x7f", want: target{path: "/a", asked: true}, refused: true},
-		{name: "a fragment", raw: "/v1/proxy/a?b#c", want: target{path: "/a", asked: true}, refused: true},
+		{name: "a fragment", raw: "/v1/proxy/a?b#c", want: target{path: "/a", query: "b%23c", asked: true}},
 		{name: "absolute form", raw: "http://h/v1/proxy/a", refused: true},
 		{name: "CONNECT to a host", method: http.MethodConnect, raw: "h:443", refused: true},
 		{name: "CONNECT to a path", method: http.MethodConnect, raw: "/v1/proxy/a", refused: true},

@@ -111,6 +111,9 @@ func (m *middle) hold(until chan struct{}) {
 // quick makes time-outs short enough to be waited for, and long enough for a machine that is busy.
 const quick = "?read_timeout=250ms"
 
+// patient gives a machine that is busy, with TLS above all, what time a call has.
+const patient = "dial_timeout=1h&read_timeout=1h&write_timeout=1h&pool_timeout=1h"
+
 // working claims and finishes a key of its own, and must be the first to do so.
 func working(t *testing.T, s *Store, key string) {
 	t.Helper()
@@ -204,6 +207,7 @@ func TestFaultyServer(t *testing.T) {
 	t.Run("still", func(t *testing.T) { faulty(t, server.URL()+quick, server.Pause, server.Resume) })
 	t.Run("still, with the times that it has by itself", func(t *testing.T) {
 		s := openAt(t, server.URL())
+		s.timeout = callTimeout
 		server.Pause()
 		failing(t, s, "key")
 		server.Resume()
@@ -262,13 +266,13 @@ func overTLS(t *testing.T) (*miniredis.Miniredis, *tls.Config) {
 
 func TestTLS(t *testing.T) {
 	m, _ := overTLS(t)
-	if err := openAt(t, "rediss://"+m.Addr()).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+	if err := openAt(t, "rediss://"+m.Addr()+"?"+patient).Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("Ping of a server that nobody knows = %v", err)
 	}
 	if err := openAt(t, "redis://"+m.Addr()).Ping(t.Context()); err == nil {
 		t.Error("Ping without TLS did")
 	}
-	working(t, openAt(t, "rediss://"+m.Addr()+"?skip_verify=true"), "key")
+	working(t, openAt(t, "rediss://"+m.Addr()+"?skip_verify=true&"+patient), "key")
 }
 
 // Connections that ended while they were idle are not used again: no call pays for a Redis that was started anew.
@@ -287,10 +291,10 @@ func TestIdleConnections(t *testing.T) {
 		restart func()
 		m       *miniredis.Miniredis
 	}{
-		"tcp":  {server.URL(), server.Restart, nil},
-		"unix": {server.SocketURL(), server.Restart, nil},
-		"mini": {"redis://" + plain.Addr(), func() { plain.Close(); must(plain.Restart()) }, plain},
-		"tls": {"rediss://" + secured.Addr() + "?skip_verify=true", func() {
+		"tcp":  {server.URL() + "?" + patient, server.Restart, nil},
+		"unix": {server.SocketURL() + "?" + patient, server.Restart, nil},
+		"mini": {"redis://" + plain.Addr() + "?" + patient, func() { plain.Close(); must(plain.Restart()) }, plain},
+		"tls": {"rediss://" + secured.Addr() + "?skip_verify=true&" + patient, func() {
 			addr := secured.Addr()
 			secured.Close()
 			must(secured.StartAddrTLS(addr, config))
@@ -347,7 +351,7 @@ func TestLateAnswer(t *testing.T) {
 
 func TestDeadlineOfTheCaller(t *testing.T) {
 	server := redistest.Start(t)
-	s := openAt(t, server.URL()+"?read_timeout=1h&dial_timeout=1h&pool_timeout=1h&pool_size=1")
+	s := openAt(t, server.URL()+"?pool_size=1&"+patient)
 	working(t, s, "key")
 	server.Pause()
 	defer server.Resume()
@@ -358,6 +362,7 @@ func TestDeadlineOfTheCaller(t *testing.T) {
 		}
 		cancel()
 	}
+	s.timeout = callTimeout
 	if err := s.Ping(t.Context()); err == nil { // a second, whatever the URL says
 		t.Error("Ping did")
 	}
@@ -391,7 +396,7 @@ func TestOpenBreakerSendsNothing(t *testing.T) {
 func TestWhatTheBreakerDoesNotCount(t *testing.T) {
 	m := miniredis.RunT(t)
 	middle := between(t, m.Addr())
-	s := openAt(t, "redis://"+middle.addr+"?read_timeout=1h")
+	s := openAt(t, "redis://"+middle.addr+"?"+patient)
 	middle.set(func([]byte) []byte { return nil }, false, true)
 	for range 2 * mostFailures {
 		hangUp := make(chan struct{})

@@ -54,5 +54,5 @@ func open(url string, now func() time.Time) (*Store, error) {
 	o.PipelinePoolSize = -1
 	o.Dialer = guarded(redis.NewDialer(o))
 	logging.Disable()
-	return &Store{client: redis.NewClient(o), password: o.Password, breaker: breaker{now: now}}, nil
+	return &Store{client: redis.NewClient(o), password: o.Password, timeout: callTimeout, breaker: breaker{now: now}}, nil
 }

@@ -53,6 +53,11 @@ func TestTakesURL(t *testing.T) {
 
 func TestBoundsOfAClient(t *testing.T) {
 	optionsOf := func(url string) *redis.Options { return openAt(t, url).client.(*redis.Client).Options() }
+	if s, err := Open("redis://h"); err != nil || s.timeout != callTimeout {
+		t.Errorf("Open = %v, and a call takes %v", err, s.timeout)
+	} else {
+		s.Close()
+	}
 	o := optionsOf("redis://h")
 	if o.DialTimeout != dialTimeout || o.ReadTimeout != ioTimeout || o.WriteTimeout != ioTimeout || o.PoolTimeout != poolTimeout || o.PoolSize != poolSize {
 		t.Errorf("%v to dial, %v to read, %v to write, %v for one of %d connections", o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout, o.PoolSize)

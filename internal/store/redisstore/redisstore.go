@@ -33,7 +33,8 @@ var errReply = errors.New("redis answered something else than was asked for")
 // Store is an [idempotency.Store] over Redis. It is safe for concurrent use. Make one with [Open].
 type Store struct {
 	client   redis.UniversalClient
-	password string // is kept out of errors
+	password string        // is kept out of errors
+	timeout  time.Duration // of a call as a whole
 	breaker  breaker
 	commands atomic.Int64
 }
@@ -115,7 +116,7 @@ func (s *Store) call(ctx context.Context, doing string, ask func(context.Context
 	}
 	o := abandoned // also by a panic
 	defer func() { s.breaker.leave(probe, o) }()
-	bounded, cancel := context.WithTimeout(ctx, callTimeout)
+	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	s.commands.Add(1)
 	if err = ask(bounded); err == nil {

@@ -25,13 +25,14 @@ func openAt(t testing.TB, url string) *Store {
 	return openBy(t, url, time.Now)
 }
 
-// openBy opens a store whose breaker goes by a clock.
+// openBy opens a store whose breaker goes by a clock, and whose calls have time enough on a machine that is busy.
 func openBy(t testing.TB, url string, now func() time.Time) *Store {
 	t.Helper()
 	s, err := open(url, now)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.timeout = 20 * time.Second
 	t.Cleanup(func() { s.Close() })
 	return s
 }
