@@ -51,12 +51,12 @@ func newHTTPServer(accounts, proxied http.Handler, maxHead int, log *slog.Logger
 }
 
 // listenHTTP listens for [newHTTPServer]: what could be framed in two ways does not reach it.
-func listenHTTP(address string, maxHead int) (net.Listener, error) {
+func listenHTTP(address string, maxHead int, refused func()) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return framing.NewListener(newBoundedListener(l, maxConns()), framing.Options{MaxHeaderBytes: maxHead}), nil
+	return framing.NewListener(newBoundedListener(l, maxConns()), framing.Options{MaxHeaderBytes: maxHead, Refused: refused}), nil
 }
 
 // maxConns returns how many clients may be connected at a time: as many as use up half of the file descriptors

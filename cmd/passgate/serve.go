@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/passgate/passgate/internal/audit"
@@ -69,6 +70,7 @@ type servers struct {
 	check     *extauthz.GRPC
 	accounts  *accounts    // nil: not served
 	http      *http.Server // nil: there is nothing to serve
+	refused   prometheus.Counter
 }
 
 // newServers builds them. The caller closes them.
@@ -102,9 +104,14 @@ func newServers(ctx context.Context, cfg *config.Config, log *slog.Logger, logMe
 			Timeout:        cfg.Proxy.Timeout,
 			TrustedProxies: cfg.TrustedProxy,
 			Log:            log,
+			Registerer:     s.registry,
 		})
 	}
 	if cfg.ServesHTTP() {
+		s.refused = promauto.With(s.registry).NewCounter(prometheus.CounterOpts{
+			Name: "passgate_framing_refused_total",
+			Help: "Connections to listen.http that ended as a request could be framed in two ways.",
+		})
 		s.http = newHTTPServer(api, proxied, int(cfg.Limits.Headers), log)
 	}
 	return s, nil

@@ -115,8 +115,11 @@ func (a Access) String() string {
 	return "deny"
 }
 
-// OwnService is the service of what passgate serves itself. No upstream has this name.
-const OwnService = "passgate"
+// Services with a meaning of their own.
+const (
+	OwnService     = "passgate" // what passgate serves itself; no upstream has this name
+	DefaultService = "default"  // the upstream of every service without one
+)
 
 // Rule is what a policy asks of one request.
 type Rule struct {

@@ -84,12 +84,9 @@ func (c *Config) ServesHTTP() bool { return c.Proxy != nil || c.Accounts != nil 
 
 // Proxy is the built-in reverse proxy.
 type Proxy struct {
-	Upstreams map[string]*url.URL // by service; [DefaultUpstream] is that of services without one
+	Upstreams map[string]*url.URL // by service; [authz.DefaultService] is for those without one
 	Timeout   time.Duration       // until an upstream begins to answer
 }
-
-// DefaultUpstream is the name of the upstream of services without one of their own.
-const DefaultUpstream = "default"
 
 // Accounts are signup and login.
 type Accounts struct {

@@ -141,7 +141,7 @@ func (l *loader) warnOfRoutes(c *Config) {
 		if slices.Contains(c.ownPaths(), r.Path) {
 			l.doc.Warn(at+".path", "is unreachable: passgate serves this path itself, as accounts are set; take the route out")
 		}
-		if p := c.Proxy; p != nil && p.Upstreams[DefaultUpstream] == nil && r.Service != "" && p.Upstreams[r.Service] == nil && !strings.Contains(r.Service, "{") {
+		if p := c.Proxy; p != nil && p.Upstreams[authz.DefaultService] == nil && r.Service != "" && p.Upstreams[r.Service] == nil && !strings.Contains(r.Service, "{") {
 			l.doc.Warn(at+".service", "proxy.upstreams has neither this service nor default, so the proxy answers 404; add one of them")
 		}
 		if m := foreignParameter.FindStringSubmatch(r.Path); m != nil {

@@ -24,6 +24,7 @@ const (
 type conn struct {
 	net.Conn
 	parser   parser
+	onRefuse func()      // may be nil
 	poisoned int         // bytes of poison that were read
 	refused  atomic.Bool // the client broke the framing
 	released atomic.Bool // nothing is judged any more
@@ -31,7 +32,7 @@ type conn struct {
 }
 
 func newConn(c net.Conn, o Options) *conn {
-	return &conn{Conn: c, parser: newParser(o.MaxHeaderBytes)}
+	return &conn{Conn: c, parser: newParser(o.MaxHeaderBytes), onRefuse: o.Refused}
 }
 
 // Read implements [net.Conn].
@@ -48,6 +49,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, err
 	}
 	c.refused.Store(true)
+	if c.onRefuse != nil {
+		c.onRefuse()
+	}
 	if good > 0 {
 		return good, nil
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	// limit of its own, its MaxHeaderBytes and 4 KiB, which it answers with 431: a limit above that leaves
 	// the answer to it.
 	MaxHeaderBytes int
+	// Refused is told of each connection whose client broke the framing; nil: nobody is.
+	Refused func()
 }
 
 // defaultMaxHeaderBytes is the limit of a head where none is set.

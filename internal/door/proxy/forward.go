@@ -185,6 +185,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.RequestID = x.decision.RequestID
 	if p.Code != malformedBody.Code {
+		h.faults.WithLabelValues(x.upstream.name, p.Code).Inc()
 		h.log.LogAttrs(r.Context(), slog.LevelWarn, "the upstream failed", append(x.attributes(), slog.String("code", p.Code), slog.String("error", cause(err)))...)
 	}
 	refuse(w, p, x.grpc)

@@ -40,12 +40,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/problem"
 )
-
-// DefaultUpstream is the name of the upstream that takes what no other does.
-const DefaultUpstream = "default"
 
 // Options are the parts of a [Handler]. Decider, Upstreams and Log are required.
 type Options struct {
@@ -61,6 +61,7 @@ type Options struct {
 	TLS            *tls.Config // for https upstreams; nil: the system's authorities
 	MaxConns       int         // open connections to one upstream; 0: 1024. Requests beyond wait their turn
 	Log            *slog.Logger
+	Registerer     prometheus.Registerer // nil: faults of upstreams are counted for nobody
 }
 
 const (
@@ -76,6 +77,7 @@ type Handler struct {
 	timeout   time.Duration
 	trusted   []netip.Prefix
 	log       *slog.Logger
+	faults    *prometheus.CounterVec
 	proxy     *httputil.ReverseProxy
 	transport *transports
 }
@@ -101,11 +103,15 @@ func New(o Options) *Handler {
 		trusted:   slices.Clone(o.TrustedProxies),
 		log:       o.Log,
 		transport: newTransports(o.Timeout, o.MaxConns, o.TLS),
+		faults: promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
+			Name: "passgate_upstream_faults_total",
+			Help: "Requests of the proxy that were allowed and that their upstream did not answer.",
+		}, []string{"upstream", "code"}),
 	}
 	for name, u := range o.Upstreams {
 		h.upstreams[name] = h.transport.upstream(name, u)
 	}
-	h.fallback = h.upstreams[DefaultUpstream]
+	h.fallback = h.upstreams[authz.DefaultService]
 	h.proxy = h.newReverseProxy()
 	return h
 }
