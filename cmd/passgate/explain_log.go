@@ -27,6 +27,7 @@ type loggedDecision struct {
 	Decision  string    `json:"decision"`
 	Status    int       `json:"status"`
 	Code      string    `json:"code"`
+	Service   string    `json:"service"`
 	Cause     string    `json:"cause"`
 	Method    string    `json:"method"`
 	Host      string    `json:"host"`
@@ -114,7 +115,9 @@ func readDenials(in io.Reader) ([]*loggedDecision, error) {
 func (l *loggedDecision) request() *authz.Request {
 	r := &authz.Request{Method: l.Method, Host: l.Host, Path: l.Path, Trace: &authz.Trace{}}
 	r.Context = map[string]string{authz.RequiredPermission: strings.Join(l.Requires, ",")}
-	r.NeedService = l.Code == problem.CodeOf(authz.ReasonNoService)
+	if l.Code == problem.CodeOf(authz.ReasonNoService) {
+		r.Reaches = func(service string) bool { return service != l.Service } // another one may be reached
+	}
 	if l.Code == problem.CodeOf(authz.ReasonPathAmbiguous) && !strings.HasPrefix(l.Cause, "path: ") {
 		r.Malformed = l.Cause // it was the door that could not read the path
 	}

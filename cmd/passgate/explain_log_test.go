@@ -68,7 +68,7 @@ func TestExplainLogRepeatsEveryDenial(t *testing.T) {
 		{"ambiguous path", authz.Request{Method: "GET", Path: "/docs/%2e%2e/x"}, "ambiguous_path", []string{"it has an encoded ."}},
 		{"expired, where one issuer is taken", authz.Request{Method: "GET", Path: "/accounts-only", Headers: []authz.Header{bearer("--ttl=-1m")}}, "token_expired", []string{"exp is"}},
 		{"condition that is false without a principal", authz.Request{Method: "GET", Path: "/blue"}, "forbidden", []string{"when         false"}},
-		{"no service where one is needed", authz.Request{Method: "GET", Path: "/no-service", NeedService: true}, "no_service", []string{"the route names none"}},
+		{"no service where one is needed", authz.Request{Method: "GET", Path: "/no-service", Reaches: authz.Named}, "no_service", []string{"the route names none"}},
 		{"path that the door could not read", authz.Request{Method: "GET", Path: "/docs/x", Malformed: "its bytes"}, "ambiguous_path", []string{"its bytes"}},
 		{"ambiguous host", authz.Request{Method: "GET", Host: "a,b", Path: "/docs/x"}, "ambiguous_host", nil},
 	}

@@ -31,9 +31,9 @@ type Request struct {
 	// Context is what the caller of passgate says of the request: [RequiredPermission], and what else conditions
 	// look at. Nothing that a client sends is in it.
 	Context map[string]string
-	// NeedService says that the door has to name a service: an allowed request whose route has none is
-	// ReasonNoService.
-	NeedService bool
+	// Reaches says whether the door can lead an allowed request to a service, "" where the route names none; one
+	// that it cannot is ReasonNoService. nil: the service is not the door's business.
+	Reaches func(service string) bool
 	// Malformed, if not empty, is a fault of the request that only the door could see; it is refused as an
 	// ambiguous path, with this text in the log.
 	Malformed string
@@ -41,6 +41,9 @@ type Request struct {
 	// Trace collects the steps of the decision; nil when nobody asks, and then it costs nothing.
 	Trace *Trace
 }
+
+// Named is a [Request.Reaches] of doors that only name the service.
+func Named(service string) bool { return service != "" }
 
 // Decider judges requests: an [Engine], or what stands before one.
 type Decider interface {

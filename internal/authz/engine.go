@@ -94,9 +94,13 @@ func (e *Engine) decide(ctx context.Context, r *Request) Decision {
 	if reason, why = e.holds(ctx, r, &d); reason != ReasonGranted {
 		return d.refuse(reason, why)
 	}
-	if r.NeedService && rule.Service == "" {
-		r.Trace.Add("service", "refused", "the route names none")
-		return d.refuse(ReasonNoService, "the route names no service")
+	if r.Reaches != nil && !r.Reaches(rule.Service) {
+		if rule.Service == "" {
+			r.Trace.Add("service", "refused", "the route names none")
+			return d.refuse(ReasonNoService, "the route names no service")
+		}
+		r.Trace.Add("service", "refused", "nothing here leads to "+rule.Service)
+		return d.refuse(ReasonNoService, "nothing here leads to the service "+rule.Service)
 	}
 	return e.grant(r, d)
 }

@@ -161,9 +161,14 @@ func TestDecide(t *testing.T) {
 		{name: "source taken by the route", headers: []authz.Header{good}, want: authz.ReasonGranted,
 			change: func(p *parts, _ *authz.Request) { p.rule.Sources = []string{"partner", "accounts"} }},
 		{name: "no service where one is needed", headers: []authz.Header{good}, want: authz.ReasonNoService,
-			change: func(p *parts, r *authz.Request) { p.rule.Service = ""; r.NeedService = true }},
+			change: func(p *parts, r *authz.Request) { p.rule.Service = ""; r.Reaches = authz.Named }},
+		{name: "a service that nothing leads to", headers: []authz.Header{good}, want: authz.ReasonNoService,
+			change: func(p *parts, r *authz.Request) {
+				p.rule.Service = "billing"
+				r.Reaches = func(service string) bool { return service != "billing" }
+			}},
 		{name: "no service, but denied before", want: authz.ReasonCredentialMissing,
-			change: func(p *parts, r *authz.Request) { p.rule.Service = ""; r.NeedService = true }},
+			change: func(p *parts, r *authz.Request) { p.rule.Service = ""; r.Reaches = authz.Named }},
 
 		{name: "verifier returns nothing", headers: []authz.Header{good}, want: authz.ReasonUnavailable,
 			change: func(p *parts, _ *authz.Request) {
@@ -226,7 +231,7 @@ func TestDecide(t *testing.T) {
 			}},
 		{name: "condition is asked before the service", headers: []authz.Header{good}, want: authz.ReasonForbidden,
 			change: func(p *parts, r *authz.Request) {
-				p.rule.Service, r.NeedService = "", true
+				p.rule.Service, r.Reaches = "", authz.Named
 				when(false, nil)(p, r)
 			}},
 

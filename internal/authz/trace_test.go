@@ -69,7 +69,7 @@ func TestTrace(t *testing.T) {
 		}},
 		{"no service", func(p *parts, r *authz.Request) {
 			access(authz.AccessPublic)(p, r)
-			p.rule.Service, r.NeedService = "", true
+			p.rule.Service, r.Reaches = "", authz.Named
 		}, nil, "the route names no service", []authz.Step{
 			{Name: "access", Result: "public"}, {Name: "service", Result: "refused", Detail: "the route names none"},
 		}},

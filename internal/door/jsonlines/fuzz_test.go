@@ -103,7 +103,7 @@ func asked(value string) (r *authz.Request, init, ok bool) {
 		return nil, false, false
 	}
 	path, _, _ = strings.Cut(path, "?")
-	r = &authz.Request{Method: method, Path: path, Host: "localhost", NeedService: true}
+	r = &authz.Request{Method: method, Path: path, Host: "localhost", Reaches: authz.Named}
 	if host := body["host"]; host != nil {
 		if r.Host, ok = host.(string); !ok {
 			return nil, false, false

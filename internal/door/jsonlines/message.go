@@ -93,7 +93,7 @@ func (m *message) line(r reply) ([]byte, error) {
 // request returns what an api_request asks. A field of the wrong type is an error and never ignored: it
 // might have asked for more than what would be left.
 func request(body strict.Object) (*authz.Request, error) {
-	r := &authz.Request{NeedService: true}
+	r := &authz.Request{Reaches: authz.Named}
 	var err error
 	if r.Method, err = body.Required("method"); err != nil {
 		return nil, err

@@ -133,23 +133,18 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(a, problem.Of(&d), isGRPC(r))
 		return
 	}
-	to := h.upstreamOf(&d)
-	if to == nil {
-		refuse(a, problem.Of(&authz.Decision{Reason: authz.ReasonNoService, RequestID: id}), isGRPC(r))
-		return
-	}
-	h.forward(a, r, &exchange{decision: &d, upstream: to, target: target})
+	h.forward(a, r, &exchange{decision: &d, upstream: h.upstreamOf(d.Rule.Service), target: target})
 }
 
 // requestFrom returns what the engine is asked. Why, if not empty, says that the target is malformed.
 func (h *Handler) requestFrom(r *http.Request, path, why string) *authz.Request {
 	q := &authz.Request{
-		Method:      r.Method,
-		Host:        r.Host,
-		Path:        path,
-		Headers:     make([]authz.Header, 0, len(r.Header)),
-		NeedService: h.fallback == nil,
-		Malformed:   why,
+		Method:    r.Method,
+		Host:      r.Host,
+		Path:      path,
+		Headers:   make([]authz.Header, 0, len(r.Header)),
+		Reaches:   func(service string) bool { return h.upstreamOf(service) != nil },
+		Malformed: why,
 	}
 	for name, lines := range r.Header {
 		for _, value := range lines {
@@ -159,12 +154,12 @@ func (h *Handler) requestFrom(r *http.Request, path, why string) *authz.Request 
 	return q
 }
 
-// upstreamOf returns where an allowed request goes, nil if it is to go nowhere.
-func (h *Handler) upstreamOf(d *authz.Decision) *upstream {
-	if d.Rule.Service == authz.OwnService {
+// upstreamOf returns where requests for a service go, nil if it is nowhere.
+func (h *Handler) upstreamOf(service string) *upstream {
+	if service == authz.OwnService {
 		return nil
 	}
-	if to := h.upstreams[d.Rule.Service]; to != nil {
+	if to := h.upstreams[service]; to != nil {
 		return to
 	}
 	return h.fallback

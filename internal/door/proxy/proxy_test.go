@@ -596,7 +596,7 @@ func TestEngineIsAskedAboutWhatUpstreamGets(t *testing.T) {
 	d.ask(t, "GET /v1/proxy/api/users/%41?x=%2f&y=/../", reader, "X-A: 1", "x-a: 2")
 	slices.SortFunc(asked.Headers, func(a, b authz.Header) int { return strings.Compare(a.Name+a.Value, b.Name+b.Value) })
 	want := []authz.Header{{Name: "Authorization", Value: "Bearer a.reader.token"}, {Name: "X-A", Value: "1"}, {Name: "X-A", Value: "2"}}
-	if asked.Method != "GET" || asked.Host != "api.example.com" || asked.Path != "/api/users/%41" || !asked.NeedService || asked.Malformed != "" || asked.HeadersFiltered || !slices.Equal(asked.Headers, want) {
+	if asked.Method != "GET" || asked.Host != "api.example.com" || asked.Path != "/api/users/%41" || asked.Reaches == nil || asked.Reaches("") || !asked.Reaches("users-service") || asked.Reaches(authz.OwnService) || asked.Malformed != "" || asked.HeadersFiltered || !slices.Equal(asked.Headers, want) {
 		t.Errorf("the engine is asked about %+v", asked)
 	}
 	requests, _ := upstream.got()

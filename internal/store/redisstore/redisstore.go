@@ -89,7 +89,8 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
-// Commands returns how many times Redis was asked so far, so that it can be seen that something never asks.
+// Commands returns how many times Redis was asked so far, pings aside, so that it can be seen that something never
+// asks.
 func (s *Store) Commands() int64 { return s.commands.Load() }
 
 // Close ends every connection. Calls that are under way fail.
@@ -99,6 +100,7 @@ func (s *Store) Close() error { return s.client.Close() }
 func (s *Store) run(ctx context.Context, doing string, script *redis.Script, key string, args ...any) (any, error) {
 	var reply any
 	err := s.call(ctx, doing, func(ctx context.Context) (err error) {
+		s.commands.Add(1)
 		reply, err = script.Run(ctx, s.client, []string{prefix + key}, args...).Result()
 		return err
 	})
@@ -118,7 +120,6 @@ func (s *Store) call(ctx context.Context, doing string, ask func(context.Context
 	defer func() { s.breaker.leave(probe, o) }()
 	bounded, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	s.commands.Add(1)
 	if err = ask(bounded); err == nil {
 		o = answered
 		return nil
