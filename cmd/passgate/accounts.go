@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -17,6 +17,7 @@ import (
 	"github.com/passgate/passgate/internal/door/accountapi"
 	"github.com/passgate/passgate/internal/idempotency"
 	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/policy"
 	"github.com/passgate/passgate/internal/store/memstore"
 	"github.com/passgate/passgate/internal/store/redisstore"
 	"github.com/passgate/passgate/internal/store/sqlstore"
@@ -30,22 +31,21 @@ type accounts struct {
 	keys  idempotency.Store
 }
 
-// openAccounts opens the stores. Redis need not answer yet.
-func openAccounts(ctx context.Context, cfg *config.Config, now func() time.Time, registry prometheus.Registerer) (*accounts, error) {
-	sql, err := sqlstore.Open(ctx, cfg.Accounts.Database)
+// openAccounts opens the stores. None of them need answer yet.
+func openAccounts(cfg *config.Config, now func() time.Time, registry prometheus.Registerer) (*accounts, error) {
+	sql, err := sqlstore.Open(cfg.Accounts.Database)
 	if err != nil {
 		return nil, err
 	}
-	a := &accounts{sql: sql}
+	redis, err := openRedis(cfg)
+	if err != nil {
+		return nil, errors.Join(err, sql.Close())
+	}
+	a := &accounts{sql: sql, redis: redis, keys: memstore.New(now)}
 	commands := map[string]func() int64{"sql": sql.Commands}
-	if cfg.Redis == "" {
-		a.keys = memstore.New(now)
-	} else {
-		if a.redis, err = redisstore.Open(string(cfg.Redis)); err != nil {
-			return nil, errors.Join(usagef("%s: redis: %v", cfg.File, err), sql.Close())
-		}
-		a.keys = a.redis
-		commands["redis"] = a.redis.Commands
+	if redis != nil {
+		a.keys = redis
+		commands["redis"] = redis.Commands
 	}
 	for store, count := range commands {
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -54,6 +54,18 @@ func openAccounts(ctx context.Context, cfg *config.Config, now func() time.Time,
 		}, func() float64 { return float64(count()) }))
 	}
 	return a, nil
+}
+
+// openRedis returns the Redis of the configuration, nil if there is none. It does not connect.
+func openRedis(cfg *config.Config) (*redisstore.Store, error) {
+	if cfg.Redis == "" {
+		return nil, nil
+	}
+	redis, err := redisstore.Open(string(cfg.Redis))
+	if err != nil {
+		return nil, usagef("%s: redis: %v", cfg.File, err)
+	}
+	return redis, nil
 }
 
 func (a *accounts) close() error {
@@ -115,7 +127,7 @@ func newAccountAPI(cfg *config.Config, a *accounts, now func() time.Time, log *s
 		Decider:    recorder.Door("accounts", newAccountEngine(cfg, now)),
 		UserPrefix: c.Issuer.UserPrefix,
 		MaxBody:    int64(cfg.Limits.Body),
-		NewID:      func() string { return uuid.Must(uuid.NewV7()).String() },
+		NewID:      newID,
 		Log:        log,
 		Registerer: registry,
 	}), nil
@@ -146,19 +158,18 @@ func (m minter) Mint(keyID string, c account.Claims) (string, error) {
 
 // newAccountEngine returns an engine that asks one thing of every request: a token of the issuer of accounts.
 func newAccountEngine(cfg *config.Config, now func() time.Time) *authz.Engine {
+	holders, err := policy.New(policy.Options{
+		Routes:  []policy.Route{{Name: account.MePath, Path: account.MePath, Service: authz.OwnService, Sources: []string{cfg.Accounts.Issuer.Name}}},
+		Default: authz.AccessDeny,
+	})
+	if err != nil {
+		panic(fmt.Sprintf("the policy of accounts: %v", err))
+	}
 	return authz.New(authz.Options{
-		Policy:    accountHolders{cfg.Accounts.Issuer.Name},
+		Policy:    holders,
 		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: newJWTVerifier(cfg, cfg.Issuers)},
 		Stamper:   cfg.Stamper,
 		Now:       now,
-		NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
+		NewID:     newID,
 	})
-}
-
-// accountHolders is the policy of the account API for its own calls.
-type accountHolders struct{ source string }
-
-// Match implements [authz.Policy].
-func (p accountHolders) Match(r *authz.Request) (authz.Rule, authz.Reason, string) {
-	return authz.Rule{Route: r.Path, Service: authz.OwnService, Sources: []string{p.source}}, authz.ReasonGranted, ""
 }

@@ -21,6 +21,11 @@ func (c *configCheckCommand) Run(p *program) error {
 	if err != nil {
 		return err
 	}
+	if redis, err := openRedis(cfg); err != nil { // which asks nobody
+		return err
+	} else if redis != nil {
+		defer redis.Close()
+	}
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(p.stdout, "warning:", w)
 	}

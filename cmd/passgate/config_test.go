@@ -120,3 +120,10 @@ func TestConfigSchema(t *testing.T) {
 		t.Errorf("printed %s%s", o.stdout, o.stderr)
 	}
 }
+
+func TestConfigCheckReadsTheURLOfRedis(t *testing.T) {
+	config := tempFile(t, "passgate.yaml", cliConfig+"accounts: {issuer: accounts}\nredis: redis://:hunter2@localhost:6379/abc\n")
+	o := newCLI().run(t, "config", "check", "--config", config).must(t, exitUsage)
+	o.mustComplain(t, "passgate.yaml: redis: want a URL of Redis such as redis://")
+	o.mustNotHold(t, "hunter2")
+}

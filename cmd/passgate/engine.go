@@ -18,9 +18,12 @@ func newEngine(c *config.Config, issuers []config.Issuer, now func() time.Time) 
 		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: newJWTVerifier(c, issuers)},
 		Stamper:   c.Stamper,
 		Now:       now,
-		NewID:     func() string { return uuid.Must(uuid.NewV7()).String() },
+		NewID:     newID,
 	})
 }
+
+// newID returns an id that no other request or token has.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 func newJWTVerifier(c *config.Config, issuers []config.Issuer) *jwtauth.Verifier {
 	o := jwtauth.Options{Directory: c.Directory(), MaxBytes: int(c.Limits.Token)}

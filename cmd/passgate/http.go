@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,20 +21,29 @@ const (
 	maxStreams    = 250              // of one HTTP/2 connection
 )
 
-// newHTTPServer returns the server of the account API and the proxy, either of which may be nil. What each one
+// webServer serves the account API and the proxy.
+type webServer struct {
+	http.Server
+	proxied sync.WaitGroup // requests of the proxy, also after one has become a WebSocket
+}
+
+// newWebServer returns the server of the account API and the proxy, either of which may be nil. What each one
 // serves is told by the request target as it came: nothing cleans a path before it is judged.
-func newHTTPServer(accounts, proxied http.Handler, maxHead int, log *slog.Logger) *http.Server {
+func newWebServer(accounts, proxied http.Handler, maxHead int, log *slog.Logger) *webServer {
 	if accounts == nil {
 		accounts = http.NotFoundHandler()
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	s := &webServer{}
+	s.Server = http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := http.NewResponseController(w)
 			if proxied != nil && proxy.Owns(r.RequestURI) {
 				_ = c.SetWriteDeadline(time.Time{}) // that of an earlier call on the connection would cut a stream
+				s.proxied.Add(1)
+				defer s.proxied.Done()
 				proxied.ServeHTTP(w, r)
 				return
 			}
@@ -48,15 +58,46 @@ func newHTTPServer(accounts, proxied http.Handler, maxHead int, log *slog.Logger
 		ConnContext:       framing.ConnContext,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
+	return s
 }
 
-// listenHTTP listens for [newHTTPServer]: what could be framed in two ways does not reach it.
+// serveUntil serves until drained is closed, and then gives what is in flight a grace period.
+func (s *webServer) serveUntil(drained <-chan struct{}, l net.Listener, grace time.Duration) error {
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(l) }()
+	select {
+	case err := <-served:
+		return err
+	case <-drained:
+	}
+	timeout, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := s.Shutdown(timeout); err != nil {
+		return s.Close()
+	}
+	// Shutdown does not wait for connections that have become WebSockets.
+	finished := make(chan struct{})
+	go func() {
+		s.proxied.Wait()
+		close(finished)
+	}()
+	select {
+	case <-finished:
+	case <-timeout.Done():
+	}
+	return nil
+}
+
+// headSlack is what Go's server reads of a head beyond its limit, and more: it answers one that is too long by 431.
+const headSlack = 8 << 10
+
+// listenHTTP listens for a [webServer]: what could be framed in two ways does not reach it.
 func listenHTTP(address string, maxHead int, refused func()) (net.Listener, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return framing.NewListener(newBoundedListener(l, maxConns()), framing.Options{MaxHeaderBytes: maxHead, Refused: refused}), nil
+	return framing.NewListener(newBoundedListener(l, maxConns()), framing.Options{MaxHeaderBytes: maxHead + headSlack, Refused: refused}), nil
 }
 
 // maxConns returns how many clients may be connected at a time: as many as use up half of the file descriptors

@@ -30,7 +30,7 @@ func (s *servers) listen() (*listeners, error) {
 	}{
 		{true, &l.grpc, func() (net.Listener, error) { return listenGRPC(at.GRPC) }},
 		{true, &l.ops, func() (net.Listener, error) { return net.Listen("tcp", at.Ops) }},
-		{s.http != nil, &l.http, func() (net.Listener, error) { return listenHTTP(at.HTTP, int(s.cfg.Limits.Headers), s.refused.Inc) }},
+		{s.web != nil, &l.http, func() (net.Listener, error) { return listenHTTP(at.HTTP, int(s.cfg.Limits.Headers), s.refused.Inc) }},
 		{at.Debug != "", &l.debug, func() (net.Listener, error) { return net.Listen("tcp", at.Debug) }},
 	}
 	for _, take := range takes {

@@ -67,7 +67,7 @@ func askProxy(t *testing.T, decider authz.Decider, calls []call) []answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newHTTPServer(nil, handler, 64<<10, log)
+	server := newWebServer(nil, handler, 64<<10, log)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	defer func() {

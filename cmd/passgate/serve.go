@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -68,13 +68,13 @@ type servers struct {
 	engine    *authz.Engine
 	readiness ops.Readiness
 	check     *extauthz.GRPC
-	accounts  *accounts    // nil: not served
-	http      *http.Server // nil: there is nothing to serve
+	accounts  *accounts  // nil: not served
+	web       *webServer // nil: there is nothing to serve
 	refused   prometheus.Counter
 }
 
 // newServers builds them. The caller closes them.
-func newServers(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) (*servers, error) {
+func newServers(cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) (*servers, error) {
 	v, _ := buildVersion()
 	s := &servers{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry()}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ops.BuildInfo(v), logMetrics)
@@ -90,7 +90,7 @@ func newServers(ctx context.Context, cfg *config.Config, log *slog.Logger, logMe
 	var api, proxied http.Handler
 	if cfg.Accounts != nil {
 		var err error
-		if s.accounts, err = openAccounts(ctx, cfg, now, s.registry); err != nil {
+		if s.accounts, err = openAccounts(cfg, now, s.registry); err != nil {
 			return nil, err
 		}
 		if api, err = newAccountAPI(cfg, s.accounts, now, log, s.recorder, s.registry); err != nil {
@@ -112,7 +112,7 @@ func newServers(ctx context.Context, cfg *config.Config, log *slog.Logger, logMe
 			Name: "passgate_framing_refused_total",
 			Help: "Connections to listen.http that ended as a request could be framed in two ways.",
 		})
-		s.http = newHTTPServer(api, proxied, int(cfg.Limits.Headers), log)
+		s.web = newWebServer(api, proxied, int(cfg.Limits.Headers), log)
 	}
 	return s, nil
 }
@@ -127,7 +127,7 @@ func (s *servers) close() error {
 // serve runs every server until ctx ends, and then drains: it says that it goes, answers on for as long as
 // its callers need to notice, and finishes what is in flight.
 func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) (err error) {
-	s, err := newServers(ctx, cfg, log, logMetrics, now)
+	s, err := newServers(cfg, log, logMetrics, now)
 	if err != nil {
 		return err
 	}
@@ -150,8 +150,13 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics
 		g.Go(func() error { return serveHTTP(stopped, ops.NewDebugServer(log), l.debug, 0) })
 	}
 	drained := make(chan struct{}) // closed when drain.wait is over
-	if s.http != nil {
-		g.Go(func() error { return s.serveAccountsAndProxy(l.http, drained) })
+	var web sync.WaitGroup
+	if s.web != nil {
+		web.Add(1)
+		g.Go(func() error {
+			defer web.Done()
+			return s.web.serveUntil(drained, l.http, cfg.Drain.Timeout)
+		})
 	}
 	if s.accounts != nil {
 		g.Go(func() error { s.watchStores(ending); return nil })
@@ -169,26 +174,13 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics
 		timeout, cancel := context.WithTimeout(context.Background(), cfg.Drain.Timeout)
 		defer cancel()
 		s.check.Stop(timeout)
+		web.Wait()
 		return nil
 	})
 	log.Info("serving", l.addresses()...)
 	err = g.Wait()
 	log.Info("stopped")
 	return err
-}
-
-// serveAccountsAndProxy serves until drained is closed, and then gives what is in flight its time.
-func (s *servers) serveAccountsAndProxy(l net.Listener, drained <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() {
-		select {
-		case <-drained:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return serveHTTP(ctx, s.http, l, s.cfg.Drain.Timeout)
 }
 
 // watchStores tells readiness and health of the stores of accounts, until ctx ends.

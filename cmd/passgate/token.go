@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/uuid"
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
@@ -73,7 +72,7 @@ func (c *tokenMintCommand) claims(issuer config.Issuer, now time.Time) (map[stri
 		"sub": c.Sub,
 		"iat": now.Unix(),
 		"exp": now.Add(c.TTL).Unix(),
-		"jti": uuid.Must(uuid.NewV7()).String(),
+		"jti": newID(),
 	}
 	if len(issuer.Audiences) > 0 {
 		claims["aud"] = issuer.Audiences[0]

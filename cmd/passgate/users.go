@@ -54,7 +54,7 @@ func (f configFlag) withAccounts(ctx context.Context, p *program, use func(accou
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) { // in another folder, say: an empty one would tell nothing
 		return usagef("there are no accounts yet: %s does not exist; passgate serve makes it", file)
 	}
-	store, err := sqlstore.Open(ctx, cfg.Accounts.Database)
+	store, err := sqlstore.Open(cfg.Accounts.Database)
 	if err != nil {
 		return err
 	}

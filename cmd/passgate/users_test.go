@@ -17,7 +17,7 @@ import (
 func accountsConfig(t *testing.T, accounts ...account.Account) string {
 	t.Helper()
 	config := tempFile(t, "passgate.yaml", cliConfig+"accounts: {issuer: accounts}\n")
-	store, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(filepath.Dir(config), "passgate.db"))
+	store, err := sqlstore.Open("sqlite:" + filepath.Join(filepath.Dir(config), "passgate.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,8 +26,7 @@ func (g Grant) Give(a Account) (Account, error) {
 		words = append(words, g.Subscription)
 	}
 	for _, word := range words {
-		// A scope has no blanks in its words, and the headers of an upstream no commas in a list.
-		if word == "" || strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r == ',' || r == 0x7f }) {
+		if !IsWord(word) {
 			return a, &GrantError{fmt.Sprintf("%q is no role, permission or subscription: want a word, without a comma or a blank", word)}
 		}
 	}
@@ -53,6 +52,12 @@ func (g Grant) Take(a Account) (Account, error) {
 	}
 	a.Roles, a.Permissions = without(a.Roles, g.Roles), without(a.Permissions, g.Permissions)
 	return a, nil
+}
+
+// IsWord reports whether a role, a permission or a subscription may be called so: printable ASCII without commas and
+// blanks. A scope has no blanks in its words, and the headers of an upstream no commas in a list.
+func IsWord(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == ',' || r >= 0x7f })
 }
 
 // with returns list and those of more that it lacks.

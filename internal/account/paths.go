@@ -1,7 +1,7 @@
 package account
 
-// Where the account API is (contract §6). These paths are passgate's own, byte for byte: a policy makes them
-// public, and the door serves them.
+// Where the account API is (contract §6). These paths are passgate's own, byte for byte: the policy makes them
+// public, and the door serves them. They stand here as both have to know them.
 const (
 	SignUpPath = "/v1/auth/signup"
 	LogInPath  = "/v1/auth/login"

@@ -1,23 +1,27 @@
 package config
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/passgate/passgate/internal/account"
+	"github.com/passgate/passgate/internal/keyset"
 )
 
 // Bounds of the settings of accounts.
 const (
 	maxTokenTTL   = 366 * 24 * time.Hour
-	minCost       = 10 // of bcrypt: less is guessed too fast
+	usualCost     = 10 // of bcrypt
+	minCost       = 10 // less is guessed too fast
 	maxCost       = 14 // a second and more for each password
 	maxQueue      = 10_000
 	minPassword   = 8  // characters (NIST SP 800-63B §3.1.1.2)
 	maxMinimum    = 64 // a longer least length would refuse what has to be allowed
 	minKeptAnswer = time.Minute
 	maxKeptAnswer = time.Hour
+	minTokenLimit = Size(4 << 10) // the largest token of an account has some 2 KiB
 )
 
 // judgeAccounts returns the settings of accounts, nil where the file has none.
@@ -41,9 +45,12 @@ func (l *loader) judgeAccounts(issuers []Issuer) *Accounts {
 	for _, field := range []struct{ name, value string }{
 		{"accounts.default_role", in.DefaultRole}, {"accounts.default_subscription", in.DefaultSubscription},
 	} {
-		if strings.ContainsAny(field.value, ", \t\r\n") {
-			l.doc.Fault(field.name, "want a word, without a comma or a blank")
+		if !account.IsWord(field.value) {
+			l.doc.Fault(field.name, "want a word of ASCII, without a comma or a blank")
 		}
+	}
+	if l.file.Limits.Token < minTokenLimit && l.doc.Sound("limits.token") {
+		l.doc.Fault("limits.token", "tokens of accounts may be longer; want %v or more", minTokenLimit)
 	}
 	if t := l.file.Idempotency.TTL; t < minKeptAnswer || t > maxKeptAnswer {
 		l.doc.Fault("idempotency.ttl", "want a duration from %v to %v", minKeptAnswer, maxKeptAnswer)
@@ -81,10 +88,22 @@ func (l *loader) accountIssuer(issuers []Issuer) Issuer {
 	switch issuer := issuers[i]; {
 	case issuer.MintKey == nil && !l.embedded && l.doc.Sound("issuers"):
 		l.doc.Fault("accounts.issuer", "tokens are signed with HS256, and this issuer has no secret; give it secret or secret_file, or name another")
+	case issuer.MintKey != nil && !takesItsOwn(issuer):
+		l.doc.Fault("accounts.issuer", "the issuer has several HS256 keys, and the first has no kid, so its tokens could not be told apart; give each key one")
 	case issuer.Claims != usual.Claims:
 		l.doc.Fault("accounts.issuer", "the issuer's claims have other names than those in the tokens of accounts; take out its claims")
 	}
 	return issuers[i]
+}
+
+// takesItsOwn reports whether an issuer finds the key of the tokens that are signed for it.
+func takesItsOwn(i Issuer) bool {
+	signer, err := i.MintKey.Signer()
+	if err != nil {
+		return false
+	}
+	key, err := i.Keys.Key(context.Background(), signer.KeyID(), true, keyset.HS256)
+	return err == nil && key == i.MintKey
 }
 
 // within adds a fault if a number is out of bounds.

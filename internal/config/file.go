@@ -116,7 +116,7 @@ func (p *proxy) SetDefaults() { p.Timeout = 30 * time.Second }
 // SetDefaults fills in what accounts need not be told.
 func (a *accounts) SetDefaults() {
 	*a = accounts{
-		Database: "sqlite:passgate.db", TokenTTL: 24 * time.Hour, BcryptCost: 10, HashQueue: 256,
+		Database: "sqlite:passgate.db", TokenTTL: 24 * time.Hour, BcryptCost: usualCost, HashQueue: 256,
 		DefaultRole: "user", DefaultSubscription: "free", Password: Password{MinLength: 8, RefuseCommon: true},
 	}
 }

@@ -49,7 +49,7 @@ func (l *loader) judgeProxy() *Proxy {
 // upstreamURL reads the address of an upstream.
 func upstreamURL(address string) (*url.URL, bool) {
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" || u.Hostname() == "" || u.Opaque != "" || u.User != nil || strings.ContainsAny(address, "?# \t") {
+	if err != nil || u.Hostname() == "" || u.Opaque != "" || u.User != nil || strings.ContainsAny(address, "?# \t") {
 		return nil, false
 	}
 	return u, slices.Contains([]string{"http", "https", "h2c"}, u.Scheme)

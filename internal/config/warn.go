@@ -41,6 +41,9 @@ func (l *loader) warnOfServers(c *Config) {
 	if l.file.DefaultAccess == "public" {
 		l.doc.Warn("default_access", "public: a path that no route names is open to everyone; use deny and name the public routes")
 	}
+	if a := c.Accounts; a != nil && a.BcryptCost != usualCost {
+		l.doc.Warn("accounts.bcrypt_cost", "accounts whose passwords were hashed at another cost can be told from unknown addresses by the time that a login takes; keep it from the first account on")
+	}
 	if c.Accounts == nil && c.Redis != "" {
 		field := "redis"
 		if l.doc.Has("redis_file") {

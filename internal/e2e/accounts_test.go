@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,6 +43,16 @@ func startDefault(t *testing.T) *accounts {
 		dir: t.TempDir(), program: programs.passgate, upstream: startUpstream(t), spilled: newSpilled(t),
 	}
 	a.environment = []string{"PASSGATE_JWT_SECRET=" + secret, "PASSGATE_UPSTREAM=http://" + a.upstream.addr}
+	waitFor(t, "the default ports to be free (does a passgate or its demo run here?)", func() bool {
+		for _, addr := range []string{a.http, a.ops, a.grpc} {
+			l, err := net.Listen("tcp", addr)
+			if err != nil {
+				return false
+			}
+			l.Close()
+		}
+		return true
+	})
 	a.start(t)
 	return a
 }

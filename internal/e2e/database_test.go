@@ -1,14 +1,18 @@
 package e2e
 
 import (
+	"bufio"
 	"database/sql"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite"
 )
@@ -81,6 +85,10 @@ func TestProxyFinishesWhatIsInFlight(t *testing.T) {
 		}
 		return err != nil
 	})
+	// Whoever operates it still sees it go.
+	if status, body, err := fetch("http://" + a.ops + "/readyz"); err != nil || status != 503 || !strings.Contains(body, "draining") {
+		t.Errorf("while it drains, readyz says %d %q (%v)", status, body, err)
+	}
 	close(release)
 	if answer := <-answered; answer.status != 200 || answer.body != "done" {
 		t.Errorf("what was in flight is answered %d %q", answer.status, answer.body)
@@ -103,4 +111,73 @@ func replaceIn(t *testing.T, file, old, new string) {
 	if err := os.WriteFile(file, []byte(f.replace(old, new).text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A WebSocket is in flight for as long as it is open.
+func TestProxyLetsAWebSocketFinish(t *testing.T) {
+	addr := serveConns(t, func(conn net.Conn) {
+		r := bufio.NewReader(conn)
+		if _, ok := readRequest(r); !ok {
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.Copy(conn, r) // echo
+	})
+	a := newAccounts(t, "", programs.passgate)
+	replaceIn(t, a.config, a.upstream.addr, addr)
+	a.start(t)
+	ann := a.spilled.newPerson()
+	token := a.session(t, must(t, 201)(a.post(signUpPath, ann.signUp()))).Token
+	conn, err := net.DialTimeout("tcp", a.http, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(conn, "GET /v1/proxy/ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer "+token+"\r\n\r\n")
+	r := bufio.NewReader(conn)
+	if answer, err := http.ReadResponse(r, nil); err != nil || answer.StatusCode != 101 {
+		t.Fatalf("the handshake: %+v, %v", answer, err)
+	}
+	a.signal(t, syscall.SIGTERM)
+	waitFor(t, "passgate to take no new connection", func() bool {
+		other, err := net.Dial("tcp", a.http)
+		if err == nil {
+			other.Close()
+		}
+		return err != nil
+	})
+	echo := make([]byte, 5)
+	if _, err := io.WriteString(conn, "\x81\x03abc"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, echo); err != nil || string(echo) != "\x81\x03abc" {
+		t.Errorf("after SIGTERM the WebSocket says %q, %v", echo, err)
+	}
+	conn.Close()
+	<-a.gone
+	if code := a.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+// The folder of the database is not there yet, as a volume that is mounted late: passgate starts, says so, and
+// serves accounts as soon as it is.
+func TestDatabaseThatIsNotThereAtTheStart(t *testing.T) {
+	a := newAccounts(t, "", programs.passgate)
+	replaceIn(t, a.config, "sqlite:accounts.db", "sqlite:volume/accounts.db")
+	a.start(t)
+	ann := a.spilled.newPerson()
+	must(t, 503)(a.post(signUpPath, ann.signUp())).mustDeny(t, "without a database", 503, "unavailable")
+	if status := checkStatus(t, checkClient(t, a.grpc), "/api/1", ""); status != 16 {
+		t.Errorf("Check answers with the code %d, want UNAUTHENTICATED", status)
+	}
+	waitFor(t, "readiness to say so", func() bool {
+		status, body, err := fetch("http://" + a.ops + "/readyz?verbose")
+		return err == nil && status == 200 && strings.Contains(body, "[!]sql cannot be reached")
+	})
+	if err := os.Mkdir(filepath.Join(a.dir, "volume"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a.session(t, must(t, 201)(a.post(signUpPath, ann.signUp())))
 }

@@ -104,9 +104,6 @@ func New(o Options) *Handler {
 	return h
 }
 
-// Paths returns the paths that a [Handler] serves, as a request has to spell them.
-func Paths() []string { return account.Paths() }
-
 // endpoint is one call of the API.
 type endpoint struct {
 	call    string   // its name in logs and metrics

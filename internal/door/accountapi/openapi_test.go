@@ -87,7 +87,7 @@ func holdToDescription(t testing.TB, r *http.Request, w *httptest.ResponseRecord
 func promised(t *testing.T) []string {
 	t.Helper()
 	var all []string
-	for _, path := range append(Paths(), "/nowhere") {
+	for _, path := range append(account.Paths(), "/nowhere") {
 		operation := described(t, path).Operation
 		for status, response := range operation.Responses.Map() {
 			for _, media := range response.Value.Content {
@@ -222,7 +222,7 @@ func TestDescriptionHasThePathsServed(t *testing.T) {
 	if diff := cmp.Diff(served, slices.Sorted(maps.Keys(doc.Paths.Map()))); diff != "" {
 		t.Errorf("paths differ (-served +described):\n%s", diff)
 	}
-	if diff := cmp.Diff(served, slices.Sorted(slices.Values(Paths()))); diff != "" {
+	if diff := cmp.Diff(served, slices.Sorted(slices.Values(account.Paths()))); diff != "" {
 		t.Errorf("paths differ (-served +public):\n%s", diff)
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -60,13 +61,17 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	TLS            *tls.Config // for https upstreams; nil: the system's authorities
 	MaxConns       int         // open connections to one upstream; 0: 1024. Requests beyond wait their turn
-	Log            *slog.Logger
-	Registerer     prometheus.Registerer // nil: faults of upstreams are counted for nobody
+	// BodyIdle is how long a client may pause in the body of a request over HTTP/1, which holds a connection; 0:
+	// 2 min. Then the connection is closed.
+	BodyIdle   time.Duration
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil: faults of upstreams are counted for nobody
 }
 
 const (
 	defaultTimeout  = 30 * time.Second
 	defaultMaxConns = 1024
+	defaultBodyIdle = 2 * time.Minute
 )
 
 // Handler answers requests to [Prefix]. It is immutable and safe for concurrent use; make one with [New].
@@ -75,6 +80,7 @@ type Handler struct {
 	upstreams map[string]*upstream
 	fallback  *upstream // nil: none
 	timeout   time.Duration
+	bodyIdle  time.Duration
 	trusted   []netip.Prefix
 	log       *slog.Logger
 	faults    *prometheus.CounterVec
@@ -96,10 +102,14 @@ func New(o Options) *Handler {
 	if o.MaxConns <= 0 {
 		o.MaxConns = defaultMaxConns
 	}
+	if o.BodyIdle <= 0 {
+		o.BodyIdle = defaultBodyIdle
+	}
 	h := &Handler{
 		decider:   o.Decider,
 		upstreams: make(map[string]*upstream, len(o.Upstreams)),
 		timeout:   o.Timeout,
+		bodyIdle:  o.BodyIdle,
 		trusted:   slices.Clone(o.TrustedProxies),
 		log:       o.Log,
 		transport: newTransports(o.Timeout, o.MaxConns, o.TLS),
@@ -126,6 +136,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := ""
 	defer func() { h.recover(a, r, id, recover()) }()
 
+	h.boundBody(w, r)
 	target, why := parseTarget(r.Method, r.RequestURI)
 	d := h.decider.Decide(r.Context(), h.requestFrom(r, target.path, why))
 	id = d.RequestID
@@ -134,6 +145,31 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.forward(a, r, &exchange{decision: &d, upstream: h.upstreamOf(d.Rule.Service), target: target})
+}
+
+// boundBody sees to it that a body that does not come holds neither an answer nor a connection.
+func (h *Handler) boundBody(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
+		return // a stream of HTTP/2 may well be silent for long, and holds nothing but itself
+	}
+	c := http.NewResponseController(w)
+	// Without this, Go's server over HTTP/1 reads what is left of the body before it lets an answer begin, and a
+	// client that first waits for the answer would wait for ever.
+	_ = c.EnableFullDuplex()
+	idle := func() { _ = c.SetReadDeadline(time.Now().Add(h.bodyIdle)) }
+	idle()
+	r.Body = &patientBody{r.Body, idle}
+}
+
+// patientBody gives the client its time anew with each piece of the body.
+type patientBody struct {
+	io.ReadCloser
+	idle func()
+}
+
+func (b *patientBody) Read(p []byte) (int, error) {
+	b.idle()
+	return b.ReadCloser.Read(p)
 }
 
 // requestFrom returns what the engine is asked. Why, if not empty, says that the target is malformed.
@@ -175,9 +211,6 @@ func (h *Handler) forward(w http.ResponseWriter, r *http.Request, x *exchange) {
 	x.upgrade = isWebSocket(r) && x.upstream.upgrading != nil
 	x.wait = newPatience(h.timeout, func() { cancel(errTimeout) })
 	defer x.wait.stop()
-	// Without this, Go's server over HTTP/1 reads what is left of the body before it lets an answer begin, and a
-	// client that first waits for the answer would wait for ever.
-	_ = http.NewResponseController(w).EnableFullDuplex()
 	h.proxy.ServeHTTP(w, r.WithContext(context.WithValue(ctx, exchangeKey{}, x)))
 }
 

@@ -32,13 +32,10 @@ var sqliteSettings = url.Values{
 	"_error_rc":    {"true"}, // errors say what they are about, and not what came before
 }
 
-// openSQLite opens a file and makes it where there is none. The connections come when they are needed.
+// openSQLite opens a file. The connections come when they are needed.
 func openSQLite(file string) (*sql.DB, error) {
 	file, err := filepath.Abs(file)
 	if err != nil {
-		return nil, err
-	}
-	if err := create(file); err != nil {
 		return nil, err
 	}
 	// As a URL, since a file's name may hold ? and %.

@@ -27,13 +27,18 @@ var migrations embed.FS
 // Store is an [account.Store] over SQL. It is safe for concurrent use, also by several processes. Make one with
 // [Open].
 type Store struct {
+	file     string
 	db       *sql.DB
 	commands atomic.Int64
+
+	prepared  atomic.Bool
+	preparing chan struct{} // holds a token while a call prepares
 }
 
-// Open opens the database that a URL names, makes it where there is none, and brings its tables up to date. The
-// URL is sqlite:FILE; a relative file counts from the working directory. The error names the file.
-func Open(ctx context.Context, url string) (*Store, error) {
+// Open returns a store over the database that a URL names. The URL is sqlite:FILE; a relative file counts from the
+// working directory. The first call makes the file where there is none and brings its tables up to date: that
+// this cannot be done is an error of each call, which names the file, until it can.
+func Open(url string) (*Store, error) {
 	file, isSQLite := strings.CutPrefix(url, "sqlite:")
 	if !isSQLite || file == "" || strings.HasPrefix(file, ":") {
 		return nil, errors.New("want a database such as sqlite:passgate.db") // another URL may hold a password
@@ -44,10 +49,32 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	}
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
-	if err := migrate(ctx, db); err != nil {
-		return nil, errors.Join(fmt.Errorf("open the database %s: %w", file, err), db.Close())
+	return &Store{file: file, db: db, preparing: make(chan struct{}, 1)}, nil
+}
+
+// prepare sees to it, once, that the file and its tables are there.
+func (s *Store) prepare(ctx context.Context) error {
+	if s.prepared.Load() {
+		return nil
 	}
-	return &Store{db: db}, nil
+	select {
+	case s.preparing <- struct{}{}:
+		defer func() { <-s.preparing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.prepared.Load() {
+		return nil
+	}
+	err := create(s.file)
+	if err == nil {
+		err = migrate(ctx, s.db)
+	}
+	if err != nil {
+		return fmt.Errorf("open the database %s: %w", s.file, err)
+	}
+	s.prepared.Store(true)
+	return nil
 }
 
 // migrate brings the tables up to date.
@@ -78,10 +105,13 @@ func migrateOnce(ctx context.Context, db *sql.DB, files fs.FS) error {
 
 // Ping returns an error if the database cannot be asked.
 func (s *Store) Ping(ctx context.Context) error {
-	// Not counted: it is asked for by nobody's request.
-	rows, err := s.db.QueryContext(ctx, "SELECT 1 FROM accounts LIMIT 1")
+	err := s.prepare(ctx)
 	if err == nil {
-		err = rows.Close()
+		var rows *sql.Rows
+		// Not counted: it is asked for by nobody's request.
+		if rows, err = s.db.QueryContext(ctx, "SELECT 1 FROM accounts LIMIT 1"); err == nil {
+			err = rows.Close()
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("ping the database: %w", err)
@@ -103,12 +133,18 @@ type conn interface {
 }
 
 func (s *Store) query(ctx context.Context, c conn, query string, args ...any) (*sql.Rows, error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
 	s.commands.Add(1)
 	return c.QueryContext(ctx, query, args...)
 }
 
 // exec returns how many rows the command changed.
 func (s *Store) exec(ctx context.Context, c conn, query string, args ...any) (int64, error) {
+	if err := s.prepare(ctx); err != nil {
+		return 0, err
+	}
 	s.commands.Add(1)
 	result, err := c.ExecContext(ctx, query, args...)
 	if err != nil {
@@ -119,6 +155,9 @@ func (s *Store) exec(ctx context.Context, c conn, query string, args ...any) (in
 
 // inTx commits what do did if it did it without an error. It is the only one that writes as long as it runs.
 func (s *Store) inTx(ctx context.Context, do func(*sql.Tx) error) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	s.commands.Add(1)
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {

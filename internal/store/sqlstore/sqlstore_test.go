@@ -34,9 +34,21 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// openNow opens a database and prepares it at once.
+func openNow(ctx context.Context, url string) (*Store, error) {
+	s, err := Open(url)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
 func open(t *testing.T, file string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), "sqlite:"+file)
+	s, err := openNow(t.Context(), "sqlite:"+file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +73,7 @@ func TestContract(t *testing.T) {
 func TestKeepsWhatItHolds(t *testing.T) {
 	file := newFile(t)
 	for i := range 3 {
-		s, err := Open(t.Context(), "sqlite:"+file)
+		s, err := openNow(t.Context(), "sqlite:"+file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -78,8 +90,9 @@ func TestKeepsWhatItHolds(t *testing.T) {
 }
 
 func TestRefusesURL(t *testing.T) {
+	t.Chdir(t.TempDir()) // where one that is not refused leaves its file
 	for _, url := range []string{"", "accounts.db", "sqlite:", "sqlite::memory:", "SQLITE:accounts.db", "postgres://ada:hunter2@db/accounts"} {
-		s, err := Open(t.Context(), url)
+		s, err := openNow(t.Context(), url)
 		if err == nil {
 			s.Close()
 			t.Errorf("Open(%q) did", url)
@@ -96,7 +109,7 @@ func TestOpenSaysWhichFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range []string{filepath.Join(dir, "no such folder", "accounts.db"), text, dir} {
-		s, err := Open(t.Context(), "sqlite:"+file)
+		s, err := openNow(t.Context(), "sqlite:"+file)
 		if err == nil {
 			s.Close()
 			t.Errorf("Open of %s did", file)
@@ -106,8 +119,26 @@ func TestOpenSaysWhichFile(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Open(ctx, "sqlite:"+newFile(t)); !errors.Is(err, context.Canceled) {
+	if _, err := openNow(ctx, "sqlite:"+newFile(t)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Open, cancelled = %v", err)
+	}
+}
+
+func TestComesBackWhenTheFileCanBeMade(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "volume")
+	s, err := Open("sqlite:" + filepath.Join(folder, "accounts.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Create(t.Context(), number(0)); err == nil || !strings.Contains(err.Error(), folder) {
+		t.Fatalf("without the folder: %v", err)
+	}
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Create(t.Context(), number(0)); err != nil {
+		t.Errorf("with the folder: %v", err)
 	}
 }
 
@@ -170,7 +201,7 @@ func TestSettings(t *testing.T) {
 }
 
 func TestPing(t *testing.T) {
-	s, err := Open(t.Context(), "sqlite:"+newFile(t))
+	s, err := openNow(t.Context(), "sqlite:"+newFile(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +382,7 @@ func TestMigrationsGoBack(t *testing.T) {
 // child is what another process does to a database.
 func child(file string, args []string) error {
 	ctx := context.Background()
-	s, err := Open(ctx, "sqlite:"+file)
+	s, err := openNow(ctx, "sqlite:"+file)
 	if err != nil {
 		return err
 	}
@@ -433,7 +464,7 @@ func TestManyOpenANewFile(t *testing.T) {
 	stores, errs := make([]*Store, 8), make([]error, 8)
 	var group sync.WaitGroup
 	for i := range stores {
-		group.Go(func() { stores[i], errs[i] = Open(t.Context(), "sqlite:"+file) })
+		group.Go(func() { stores[i], errs[i] = openNow(t.Context(), "sqlite:"+file) })
 	}
 	group.Wait()
 	for i, s := range stores {
