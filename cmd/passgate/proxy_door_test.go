@@ -168,9 +168,7 @@ func allowedByProxy(t *testing.T, c call, d *authz.Decision, a answer, body []by
 		a.user = &user{d.Identity.UserID, strings.Join(d.Identity.Roles, ","), append([]string{}, d.Identity.Permissions...)}
 	}
 	if c.method == http.MethodHead { // the upstream's account of it is a body
-		for _, h := range d.Stamp.Set {
-			a.Headers = append(a.Headers, h)
-		}
+		a.Headers = append(a.Headers, d.Stamp.Set...)
 		return a
 	}
 	var seen sample.Seen
