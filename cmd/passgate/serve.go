@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -28,6 +29,10 @@ type serveCommand struct {
 }
 
 func (c *serveCommand) Run(ctx context.Context, p *program) error {
+	// With one processor in Go's sense, no decision would be made while a password is hashed.
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
+	}
 	cfg, err := c.load(p, func() (*config.Config, error) { return defaultWithKey(p) })
 	if err != nil {
 		return err

@@ -14,6 +14,19 @@ type Grant struct {
 	Subscription string // "" leaves it as it is
 }
 
+// maxGrants is how much of a token an account's roles, permissions and subscription may take, in bytes. With the
+// longest name and address, it then has some 7 KiB, and 8 KiB is what verifiers take by default.
+const maxGrants = 3 << 10
+
+// grants returns the length of the account's roles, permissions and subscription as a token has them.
+func (a *Account) grants() int {
+	n := len(a.Subscription)
+	for _, word := range slices.Concat(a.Roles, a.Permissions) {
+		n += len(word) + len(`"",`)
+	}
+	return n
+}
+
 // GrantError says what of a grant cannot be.
 type GrantError struct{ Text string }
 
@@ -30,11 +43,15 @@ func (g Grant) Give(a Account) (Account, error) {
 			return a, &GrantError{fmt.Sprintf("%q is no role, permission or subscription: want a word, without a comma or a blank", word)}
 		}
 	}
-	a.Roles, a.Permissions = with(a.Roles, g.Roles), with(a.Permissions, g.Permissions)
+	granted := a
+	granted.Roles, granted.Permissions = with(a.Roles, g.Roles), with(a.Permissions, g.Permissions)
 	if g.Subscription != "" {
-		a.Subscription = g.Subscription
+		granted.Subscription = g.Subscription
 	}
-	return a, nil
+	if granted.grants() > maxGrants {
+		return a, &GrantError{fmt.Sprintf("with all that a token would be too long: want roles, permissions and subscription of %d bytes or fewer in all", maxGrants)}
+	}
+	return granted, nil
 }
 
 // Take returns an account without the roles and permissions of the grant. One that it does not have is an error,

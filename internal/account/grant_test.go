@@ -3,6 +3,7 @@ package account_test
 import (
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/passgate/passgate/internal/account"
@@ -20,6 +21,7 @@ func TestGrant(t *testing.T) {
 		{"a role", account.Grant{Roles: []string{"admin"}}, false, account.Account{ID: "user_1", Roles: []string{"user", "admin"}, Permissions: []string{"read"}, Subscription: "free"}, false},
 		{"what it has", account.Grant{Roles: []string{"user", "user"}, Permissions: []string{"read"}}, false, was, false},
 		{"a subscription", account.Grant{Subscription: "pro"}, false, account.Account{ID: "user_1", Roles: []string{"user"}, Permissions: []string{"read"}, Subscription: "pro"}, false},
+		{"more than a token holds", account.Grant{Permissions: []string{strings.Repeat("p", 3<<10)}}, false, was, true},
 		{"a comma", account.Grant{Permissions: []string{"read,write"}}, false, was, true},
 		{"a blank", account.Grant{Roles: []string{"super user"}}, false, was, true},
 		{"nothing in quotes", account.Grant{Roles: []string{""}}, false, was, true},

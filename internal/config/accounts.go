@@ -20,8 +20,8 @@ const (
 	minPassword   = 8  // characters (NIST SP 800-63B §3.1.1.2)
 	maxMinimum    = 64 // a longer least length would refuse what has to be allowed
 	minKeptAnswer = time.Minute
-	maxKeptAnswer = time.Hour
-	minTokenLimit = Size(4 << 10) // the largest token of an account has some 2 KiB
+	maxKeptAnswer = 5 * time.Minute
+	minTokenLimit = Size(8 << 10) // the largest token of an account has some 7 KiB
 )
 
 // judgeAccounts returns the settings of accounts, nil where the file has none.

@@ -169,7 +169,7 @@ func TestGoodAccountsAndProxy(t *testing.T) {
 		a.HashQueue != 64 || a.DefaultRole != "member" || a.DefaultSubscription != "trial" || a.Password != (Password{12, false}) {
 		t.Errorf("Accounts = %+v", a)
 	}
-	if want := "redis://:" + testSecret + "@127.0.0.1:6379/1"; string(c.Redis) != want || c.Idempotency.TTL != 10*time.Minute {
+	if want := "redis://:" + testSecret + "@127.0.0.1:6379/1"; string(c.Redis) != want || c.Idempotency.TTL != 4*time.Minute {
 		t.Errorf("Redis = %q, Idempotency = %+v", string(c.Redis), c.Idempotency)
 	}
 	var upstreams []string

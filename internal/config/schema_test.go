@@ -95,7 +95,7 @@ var schemaNotes = map[string]note{
 	"accounts.password.min_length":    {text: "Characters at least, from 8 to 64.", least: minPassword, most: maxMinimum},
 	"accounts.password.refuse_common": {text: "Whether the commonest passwords are refused."},
 	"idempotency":                     {text: "Answers to requests with an Idempotency-Key."},
-	"idempotency.ttl":                 {text: "How long they are kept, from 1m to 1h."},
+	"idempotency.ttl":                 {text: "How long they are kept, from 1m to 5m."},
 	"redis":                           {text: "URL of Redis, which replicas share for Idempotency-Keys. Left out: each process has its own.", examples: []any{"redis://127.0.0.1:6379/0"}},
 	"redis_file":                      {text: "File with the URL of Redis, less one final newline."},
 	"trusted_proxies":                 {text: "Addresses and networks whose X-Forwarded-For is believed.", examples: []any{[]any{"10.0.0.0/8"}}},

@@ -62,10 +62,14 @@ func (a *Answer) isKept() bool { return a.Status != 429 && a.Status < 500 }
 
 // Guard sees to it that a use of a key is answered once. It is safe for concurrent use.
 type Guard struct {
-	store Store
-	seals *sealer
-	ttl   time.Duration
+	store   Store
+	seals   *sealer
+	ttl     time.Duration
+	waiting chan struct{} // holds a token of each attempt that waits for another one's answer
 }
+
+// maxWaiting is how many attempts wait at a time. Each holds the body of its request.
+const maxWaiting = 1000
 
 // New returns a guard over a store. The secret is one that all replicas share, of 32 bytes; entries made under
 // another one are not found. Answers are kept for ttl from the first use on.
@@ -74,7 +78,7 @@ func New(store Store, secret []byte, ttl time.Duration) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Guard{store: store, seals: seals, ttl: ttl}, nil
+	return &Guard{store: store, seals: seals, ttl: ttl, waiting: make(chan struct{}, maxWaiting)}, nil
 }
 
 // Do answers a use: by run, which gets the plan of the first use, or as an earlier one was answered, and then
@@ -84,7 +88,7 @@ func (g *Guard) Do(ctx context.Context, u Use, run func(ctx context.Context, pla
 	claim := Claim{Digest: e.digest, Plan: e.seal(sealedPlan, u.Plan), Owner: uuid.NewString(), Lease: Lease, TTL: g.ttl}
 	giveUp := time.NewTimer(Wait)
 	defer giveUp.Stop()
-	lost := false
+	waits, lost := false, false
 	for poll := pollFirst; ; poll = min(2*poll, pollLast) {
 		held, err := g.store.Claim(ctx, e.name, claim)
 		if err != nil {
@@ -93,7 +97,7 @@ func (g *Guard) Do(ctx context.Context, u Use, run func(ctx context.Context, pla
 		}
 		switch {
 		case !hmac.Equal(held.Digest, e.digest):
-			return Answer{}, false, ErrReused
+			return Answer{}, false, e.reused(held)
 		case held.Answer != nil:
 			a, err := e.openAnswer(held.Answer)
 			return a, err == nil, err
@@ -104,8 +108,18 @@ func (g *Guard) Do(ctx context.Context, u Use, run func(ctx context.Context, pla
 			}
 			// Another attempt took over, or the store forgot: what is kept there counts, not what was made here.
 			lost = true
+			claim.Plan = held.Plan // what was done was done by it
 			giveUp.Reset(Wait)
 			continue
+		}
+		if !waits {
+			select {
+			case g.waiting <- struct{}{}:
+				waits = true
+				defer func() { <-g.waiting }()
+			default:
+				return Answer{}, false, ErrInProgress
+			}
 		}
 		select {
 		case <-time.After(poll):

@@ -257,6 +257,67 @@ func TestStoreThatForgetsIsAskedAgainOnce(t *testing.T) {
 	}
 }
 
+// What is done again after the store forgot is done by the plan that it was done by before: another one would find
+// the account of the first taken.
+func TestStoreThatForgetsDoesNotChangeThePlan(t *testing.T) {
+	s := newSpy()
+	g := newGuard(t, s)
+	var runs atomic.Int32
+	if _, _, err := g.Do(t.Context(), use("k", "body"), answer(503, "busy", &runs)); err != nil {
+		t.Fatal(err)
+	}
+	forgotten := false
+	s.finish = func() error {
+		if forgotten {
+			return nil
+		}
+		forgotten = true
+		s.Store = memstore.New(time.Now)
+		return idempotency.ErrLost
+	}
+	retry := use("k", "body")
+	retry.Plan = []byte("another plan")
+	var plans []string
+	_, _, err := g.Do(t.Context(), retry, func(_ context.Context, plan []byte) idempotency.Answer {
+		plans = append(plans, string(plan))
+		return idempotency.Answer{Status: 201}
+	})
+	if err != nil || !slices.Equal(plans, []string{"plan of body", "plan of body"}) {
+		t.Errorf("it ran by %q, %v", plans, err)
+	}
+}
+
+func TestCrowdThatWaitsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(t, newSpy())
+		release := make(chan struct{})
+		var all sync.WaitGroup
+		var turnedAway, answered atomic.Int32
+		for range 3000 {
+			all.Go(func() {
+				_, _, err := g.Do(t.Context(), use("k", "body"), func(context.Context, []byte) idempotency.Answer {
+					<-release
+					return idempotency.Answer{Status: 201}
+				})
+				if errors.Is(err, idempotency.ErrInProgress) {
+					turnedAway.Add(1)
+				} else if err == nil {
+					answered.Add(1)
+				}
+			})
+		}
+		synctest.Wait()
+		if n := turnedAway.Load(); n != 1999 {
+			t.Errorf("%d of 3000 were turned away at once", n)
+		}
+		close(release)
+		all.Wait()
+		if n := answered.Load(); n != 1001 {
+			t.Errorf("%d were answered", n)
+		}
+	})
+}
+
 // unreleased loses every release, as a process does that dies.
 type unreleased struct{ idempotency.Store }
 
@@ -391,12 +452,14 @@ func TestGarbledEntryIsAnErrorAndNoAnswer(t *testing.T) {
 		{"a plan that nobody sealed", func(e *idempotency.Entry) { e.Plan = []byte("user_root") }},
 		{"no plan", func(e *idempotency.Entry) { e.Plan = nil }},
 		{"no digest", func(e *idempotency.Entry) { e.Digest = nil }},
+		{"another digest", func(e *idempotency.Entry) { e.Digest = []byte("another") }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			g := newGuard(t, garbler{memstore.New(time.Now), test.change})
 			var runs atomic.Int32
-			if a, replayed, err := g.Do(t.Context(), use("k", "body"), answer(201, "", &runs)); err == nil || runs.Load() != 0 {
-				t.Errorf("%+v, replayed %t, %d runs; want an error", a, replayed, runs.Load())
+			a, replayed, err := g.Do(t.Context(), use("k", "body"), answer(201, "", &runs))
+			if err == nil || errors.Is(err, idempotency.ErrReused) || runs.Load() != 0 {
+				t.Errorf("%+v, replayed %t, %v, %d runs; want an error that blames nobody", a, replayed, err, runs.Load())
 			}
 		})
 	}

@@ -74,6 +74,16 @@ func (e *entry) bound(kind string) []byte {
 	return append([]byte(kind+" "+e.name+" "), e.digest...)
 }
 
+// reused returns what is to be said of a use whose key is held by a use with another body: that it is a misuse, if
+// there was such a use, and the store did not make it up.
+func (e *entry) reused(held Entry) error {
+	other := entry{name: e.name, digest: held.Digest, aead: e.aead}
+	if _, err := other.open(sealedPlan, held.Plan); err != nil {
+		return err
+	}
+	return ErrReused
+}
+
 func (e *entry) seal(kind string, plain []byte) []byte {
 	nonce := make([]byte, e.aead.NonceSize(), e.aead.NonceSize()+len(plain)+e.aead.Overhead())
 	rand.Read(nonce) // never fails: see its documentation

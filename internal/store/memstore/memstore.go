@@ -22,7 +22,7 @@ var errFull = errors.New("memory holds as many entries as it may")
 // Store is an [idempotency.Store] in memory. Make one with [New].
 type Store struct {
 	// Max is how many entries there may be, those that ran out and were not dropped yet included. It is set
-	// before the store is used. When it is reached, claims of new keys fail.
+	// before the store is used. When it is reached, the entry that ends first makes room, if nobody works on it.
 	Max int
 
 	now func() time.Time
@@ -61,7 +61,7 @@ func (s *Store) Claim(ctx context.Context, key string, c idempotency.Claim) (ide
 	s.drop(now)
 	e := s.live(key, now)
 	if e == nil {
-		if len(s.entries) >= s.Max {
+		if len(s.entries) >= s.Max && !s.makeRoom(now) {
 			return idempotency.Entry{}, fmt.Errorf("claim: %w: %d", errFull, s.Max)
 		}
 		e = s.add(key, c, now)
@@ -139,6 +139,16 @@ func (s *Store) drop(now time.Time) {
 	for n := 0; len(s.byEnd) > 0 && !now.Before(s.byEnd[0].end) && (n < 2 || full); n++ {
 		s.remove(s.byEnd[0])
 	}
+}
+
+// makeRoom drops the entry that ends first, so that whoever makes up keys without end switches off nobody's. It
+// reports false if that one is being worked on.
+func (s *Store) makeRoom(now time.Time) bool {
+	if len(s.byEnd) == 0 || s.byEnd[0].answer == nil && now.Before(s.byEnd[0].leased) {
+		return false
+	}
+	s.remove(s.byEnd[0])
+	return true
 }
 
 func (s *Store) remove(e *entry) {

@@ -15,7 +15,7 @@ import (
 const (
 	dialTimeout = 250 * time.Millisecond
 	ioTimeout   = 500 * time.Millisecond // to send, and to read the answer
-	poolTimeout = 250 * time.Millisecond // for one of the connections
+	poolTimeout = callTimeout            // for one of the connections
 	poolSize    = 16
 	maxPoolSize = 1000
 )

@@ -135,8 +135,8 @@ func judge(ctx context.Context, err error) outcome {
 	switch {
 	case errors.As(err, &said):
 		return answered
-	case errors.Is(ctx.Err(), context.Canceled):
-		return abandoned
+	case errors.Is(ctx.Err(), context.Canceled), errors.Is(err, redis.ErrPoolTimeout):
+		return abandoned // nobody has asked Redis
 	}
 	return failed
 }

@@ -212,6 +212,36 @@ func TestEntryOf(t *testing.T) {
 	}
 }
 
+// What Redis's clock does has no lasting effect: neither a lease nor an entry becomes longer than it was to be.
+func TestClockThatIsSetBack(t *testing.T) {
+	m := miniredis.RunT(t)
+	now := time.Unix(1_700_000_000, 0)
+	m.SetTime(now)
+	s := openAt(t, "redis://"+m.Addr())
+	first, second := someClaim(), someClaim()
+	second.Owner = "second"
+	if e, err := s.Claim(t.Context(), "key", first); err != nil || !e.Owned {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if e, err := s.Claim(t.Context(), "key", second); err != nil || e.Owned {
+		t.Fatalf("while the lease runs: %+v, %v", e, err)
+	}
+	m.SetTime(now.Add(-time.Hour))
+	m.SetTTL(prefix+"key", time.Hour+5*time.Minute) // as that of a real one then is
+	if e, err := s.Claim(t.Context(), "key", second); err != nil || !e.Owned {
+		t.Errorf("an hour back: %+v, %v", e, err)
+	}
+	if ttl := m.TTL(prefix + "key"); ttl > second.TTL {
+		t.Errorf("the entry lives for %v", ttl)
+	}
+	if err := clientOf(t, "redis://"+m.Addr()).Persist(t.Context(), prefix+"key").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Claim(t.Context(), "key", second); err != nil || m.TTL(prefix+"key") <= 0 {
+		t.Errorf("the entry lives for ever (%v)", err)
+	}
+}
+
 // Redis forgets scripts when it starts anew, and when it is told to.
 func TestScriptsAreSentAgain(t *testing.T) {
 	servers(t, func(t *testing.T, url string) {

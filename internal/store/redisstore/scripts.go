@@ -11,7 +11,8 @@ import "github.com/redis/go-redis/v9"
 //	leased  until when, in unix milliseconds by Redis's clock; 0 if the lease was released
 //	answer  once it is finished
 //
-// The key's own expiry is the entry's life. Only the first claim sets it.
+// The key's own expiry is the entry's life. Only the first claim sets it; one that has become longer, as when Redis's
+// clock was set back, is cut.
 
 // read is how each script begins: with the entry's values, false or nil if there is none.
 const read = `
@@ -34,10 +35,14 @@ if not there then
 	redis.call('PEXPIRE', KEYS[1], ARGV[5])
 	return {1, wanted, ARGV[2], false}
 end
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 or left > tonumber(ARGV[5]) then
+	redis.call('PEXPIRE', KEYS[1], ARGV[5])
+end
 if answer or digest ~= wanted then
 	return {0, digest, plan, answer}
 end
-if leased <= now then
+if leased <= now or leased > now + ARGV[4] then -- beyond any lease from now: the clock was set back
 	redis.call('HSET', KEYS[1], 'owner', claimant, 'leased', lease)
 	owner = claimant
 end
