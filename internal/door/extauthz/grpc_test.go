@@ -78,6 +78,25 @@ func TestHealthFollowsDrainWhileCallsAreAnswered(t *testing.T) {
 	})
 }
 
+func TestHealthOfWhatCheckDoesWithoutIsItsOwn(t *testing.T) {
+	g, conn, _ := serve(t, newEngine(t, routes), false)
+	health := healthv1.NewHealthClient(conn)
+	const other = "passgate.accounts"
+	if _, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: other}); status.Code(err) != codes.NotFound {
+		t.Errorf("before it is known: %v", err)
+	}
+	for _, serving := range []bool{false, true} {
+		g.SetHealth(other, serving)
+		out, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: other})
+		if err != nil || (out.GetStatus() == healthv1.HealthCheckResponse_SERVING) != serving {
+			t.Errorf("serving %t: %v, %v", serving, out, err)
+		}
+		if out, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: Service}); err != nil || out.GetStatus() != healthv1.HealthCheckResponse_SERVING {
+			t.Errorf("Check beside it: %v, %v", out, err)
+		}
+	}
+}
+
 func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 	entered := make(chan struct{})
 	g, conn, _ := serve(t, decideFunc(func(ctx context.Context, _ *authz.Request) authz.Decision {

@@ -1,6 +1,7 @@
 package ops
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -95,6 +96,25 @@ func TestReloadIsShown(t *testing.T) {
 	r.ConfigurationLoaded("other.yaml", loadedAt.Add(time.Hour))
 	w := get(Handler(r, prometheus.NewRegistry()), "GET", "/readyz?verbose")
 	if !strings.Contains(w.Body.String(), "other.yaml loaded at 2026-01-02T03:04:05Z") {
+		t.Errorf("answered %q", w.Body)
+	}
+}
+
+// What decisions do without is told to those who ask for more, and makes nothing unready.
+func TestDependenciesAreShownAndAskedForByNobody(t *testing.T) {
+	r := ready()
+	h := Handler(r, prometheus.NewRegistry())
+	r.Dependency("sql", nil)
+	r.Dependency("redis", errors.New("connection refused"))
+	w := get(h, "GET", "/readyz?verbose")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "\n[!]redis cannot be reached, which decisions do without: connection refused\n[+]sql ok\nreadyz check passed\n") {
+		t.Errorf("answered %d %q", w.Code, w.Body)
+	}
+	if w := get(h, "GET", "/readyz"); w.Code != 200 || w.Body.String() != "ok\n" {
+		t.Errorf("answered %d %q", w.Code, w.Body)
+	}
+	r.Dependency("redis", nil)
+	if w := get(h, "GET", "/readyz?verbose"); !strings.Contains(w.Body.String(), "[+]redis ok") {
 		t.Errorf("answered %q", w.Body)
 	}
 }
