@@ -124,7 +124,7 @@ func newAccountAPI(cfg *config.Config, a *accounts, now func() time.Time, log *s
 	return accountapi.New(accountapi.Options{
 		Accounts:   service,
 		Guard:      guard,
-		Decider:    recorder.Door("accounts", newAccountEngine(cfg, now)),
+		Decider:    recorder.Door(accountsDoor, newAccountEngine(cfg, now)),
 		UserPrefix: c.Issuer.UserPrefix,
 		MaxBody:    int64(cfg.Limits.Body),
 		NewID:      newID,
@@ -156,17 +156,25 @@ func (m minter) Mint(keyID string, c account.Claims) (string, error) {
 	return jwtauth.MintAs(m.signer, keyID, c)
 }
 
-// newAccountEngine returns an engine that asks one thing of every request: a token of the issuer of accounts.
-func newAccountEngine(cfg *config.Config, now func() time.Time) *authz.Engine {
-	holders, err := policy.New(policy.Options{
+// accountsDoor is the door of the account API in logs and metrics.
+const accountsDoor = "accounts"
+
+// accountPolicy returns what the account API asks of its own callers.
+func accountPolicy(cfg *config.Config) *policy.Policy {
+	p, err := policy.New(policy.Options{
 		Routes:  []policy.Route{{Name: account.MePath, Path: account.MePath, Service: authz.OwnService, Sources: []string{cfg.Accounts.Issuer.Name}}},
 		Default: authz.AccessDeny,
 	})
 	if err != nil {
 		panic(fmt.Sprintf("the policy of accounts: %v", err))
 	}
+	return p
+}
+
+// newAccountEngine returns an engine that asks one thing of every request: a token of the issuer of accounts.
+func newAccountEngine(cfg *config.Config, now func() time.Time) *authz.Engine {
 	return authz.New(authz.Options{
-		Policy:    holders,
+		Policy:    accountPolicy(cfg),
 		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: newJWTVerifier(cfg, cfg.Issuers)},
 		Stamper:   cfg.Stamper,
 		Now:       now,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
@@ -144,7 +145,9 @@ func (d *demo) configure() error {
 	if err := os.WriteFile(d.file("demo.yaml"), demoYAML, 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(d.file("envoy.yaml"), envoy.Config, 0o600); err != nil {
+	// What ships listens for everybody; this one is for whoever runs the demo.
+	listening := bytes.Replace(envoy.Config, []byte("{address: 0.0.0.0, port_value: 10000}"), []byte("{address: 127.0.0.1, port_value: 10000}"), 1)
+	if err := os.WriteFile(d.file("envoy.yaml"), listening, 0o600); err != nil {
 		return err
 	}
 	var err error

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/proxy"
 	"github.com/passgate/passgate/internal/problem"
 	"github.com/passgate/passgate/internal/terminal"
 )
@@ -65,7 +66,7 @@ func (c *explainCommand) Run(ctx context.Context, p *program) error {
 	if c.Log != "" {
 		return c.explainLog(ctx, p, cfg)
 	}
-	r, err := c.request(p)
+	r, err := c.request(p, cfg.Proxy != nil)
 	if err != nil {
 		return err
 	}
@@ -94,13 +95,18 @@ func (c *explainCommand) print(p *program, d *authz.Decision, trace *authz.Trace
 	return errNo
 }
 
-func (c *explainCommand) request(p *program) (*authz.Request, error) {
+// request returns the request of the flags. With proxied, a path of the built-in proxy is what that would judge.
+func (c *explainCommand) request(p *program, proxied bool) (*authz.Request, error) {
 	r := &authz.Request{Method: c.Method, Host: c.Host, Context: map[string]string{}, Trace: &authz.Trace{}}
 	maps.Copy(r.Context, c.Context)
 	if c.Require != "" {
 		r.Context[authz.RequiredPermission] += "," + c.Require
 	}
 	r.Path, _, _ = strings.Cut(c.Path, "?")
+	if judged, ok := strings.CutPrefix(r.Path, proxy.Prefix); ok && proxied {
+		r.Path = "/" + judged
+		r.Trace.Add("proxy", "judges", r.Path)
+	}
 	for i, line := range c.Header {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || name == "" || strings.ContainsAny(name, " \t") {

@@ -24,6 +24,7 @@ type loggedDecision struct {
 	Time      time.Time `json:"time"`
 	Message   string    `json:"msg"`
 	RequestID string    `json:"request_id"`
+	Door      string    `json:"door"`
 	Decision  string    `json:"decision"`
 	Status    int       `json:"status"`
 	Code      string    `json:"code"`
@@ -79,16 +80,19 @@ func (c *explainCommand) explainLog(ctx context.Context, p *program, cfg *config
 // readDenials returns the denials among the lines of a log.
 func readDenials(in io.Reader) ([]*loggedDecision, error) {
 	var denials []*loggedDecision
-	allowed := 0
+	allowed, calls := 0, 0
 	lines := bufio.NewReaderSize(in, maxLogLine)
 	for {
 		line, tooLong, err := lines.ReadLine()
 		text := line[max(0, bytes.IndexByte(line, '{')):] // what a collector has put before the line is not read
 		d := &loggedDecision{}
-		if json.Unmarshal(text, d) == nil && d.Message == "decision" {
-			if d.Decision == "allow" {
+		if json.Unmarshal(text, d) == nil {
+			switch {
+			case d.Message == "account":
+				calls++
+			case d.Message == "decision" && d.Decision == "allow":
 				allowed++
-			} else {
+			case d.Message == "decision":
 				denials = append(denials, d)
 			}
 		}
@@ -105,6 +109,8 @@ func readDenials(in io.Reader) ([]*loggedDecision, error) {
 	switch {
 	case len(denials) == 0 && allowed > 0:
 		return nil, usagef("--log: the request was allowed; only denials are logged with what it takes to repeat them")
+	case len(denials) == 0 && calls > 0:
+		return nil, usagef("--log: this is a call of the account API, which no decision is about; its line has the code")
 	case len(denials) == 0:
 		return nil, usagef("--log: there is no line of a decision; grep passgate's log for the request_id that the client was shown")
 	}
@@ -143,8 +149,12 @@ func (l *loggedDecision) request() *authz.Request {
 // engine returns the engine of a configuration in which the line stands for what it does not hold: the
 // credential, and what the condition looked at.
 func (l *loggedDecision) engine(cfg *config.Config, now func() time.Time) *authz.Engine {
+	var routes authz.Policy = cfg.Policy
+	if l.Door == accountsDoor && cfg.Accounts != nil { // which asks what it asks of everyone, whatever the routes are
+		routes = accountPolicy(cfg)
+	}
 	return authz.New(authz.Options{
-		Policy:    loggedPolicy{cfg.Policy, l},
+		Policy:    loggedPolicy{routes, l},
 		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: l},
 		Stamper:   cfg.Stamper,
 		Now:       now,

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/passgate/passgate/internal/account"
+	"github.com/passgate/passgate/internal/audit"
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/problem"
@@ -148,4 +151,31 @@ func TestExplainLogMistakes(t *testing.T) {
 			c.run(t, slices.Concat([]string{"explain", "--config", file}, tt.args)...).must(t, exitUsage).mustComplain(t, tt.want)
 		})
 	}
+}
+
+// GET me is judged by what the account API asks, and not by the routes, which make its path public.
+func TestExplainLogOfTheAccountAPI(t *testing.T) {
+	c := newCLI()
+	file := tempFile(t, "passgate.yaml", cliConfig+"accounts: {issuer: accounts}\n")
+	cfg, err := config.Load(file, c.program(nil, nil).lookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	recorder := audit.New(audit.Options{Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	recorder.Door(accountsDoor, newAccountEngine(cfg, time.Now)).Decide(t.Context(), &authz.Request{Method: "GET", Host: "localhost", Path: account.MePath})
+	c.stdin = log.String()
+	o := c.run(t, "explain", "--config", file, "--log", "-").must(t, exitNo)
+	o.mustHold(t, "DENY 401 missing_credentials")
+	if strings.Contains(o.stdout, "differs") {
+		t.Errorf("the answer differs from the log's:\n%s", o.stdout)
+	}
+	c.stdin = `{"msg":"account","request_id":"1","call":"login","status":401,"code":"invalid_credentials"}`
+	c.run(t, "explain", "--config", file, "--log", "-").must(t, exitUsage).mustComplain(t, "this is a call of the account API")
+}
+
+func TestExplainOfAPathOfTheProxy(t *testing.T) {
+	c := newCLI()
+	file := tempFile(t, "passgate.yaml", cliConfig+"proxy: {upstreams: {default: \"http://127.0.0.1:8081\"}}\n")
+	c.run(t, "explain", "--config", file, "--path", "/v1/proxy/docs/intro?x").must(t, exitOK).mustHold(t, "proxy        judges        /docs/intro", "docs")
 }

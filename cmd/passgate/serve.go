@@ -28,6 +28,11 @@ type serveCommand struct {
 	configFlag
 }
 
+// Help is what its help says beside its flags.
+func (c *serveCommand) Help() string {
+	return "Without a file, PASSGATE_JWT_SECRET, PASSGATE_DATABASE (sqlite:FILE), PASSGATE_REDIS and PASSGATE_UPSTREAM (URLs) of the environment are read; none is needed."
+}
+
 func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	// With one processor in Go's sense, no decision would be made while a password is hashed.
 	if runtime.GOMAXPROCS(0) < 2 {

@@ -292,7 +292,7 @@ func (d *demo) explainDenial(ctx context.Context, number int) error {
 		return err
 	}
 	d.printf("   %s\n   → request_id %s\n", refused.curl(), body.RequestID)
-	d.printf("   grep %s %s | passgate explain --config %s --log -\n", body.RequestID, d.file("passgate.log"), d.file("demo.yaml"))
+	d.printf("   grep %s %s | bin/passgate explain --config %s --log -\n", body.RequestID, d.file("passgate.log"), d.file("demo.yaml"))
 	var out strings.Builder
 	p := *d.program
 	p.stdin, p.stdout = strings.NewReader(line), &out
@@ -331,9 +331,10 @@ func waitForLine(ctx context.Context, file, text string) (string, error) {
 // printMore prints what to try while the demo stays up.
 func (d *demo) printMore() {
 	d.printf(`
-It stays up until Ctrl-C. Lines to try in another terminal, after the two tokens above:
+It stays up until Ctrl-C. Lines to try in another terminal (make tools puts grpcurl at .tools/bin/grpcurl):
 
-  curl -i http://%s/api/users/123 -H "Authorization: Bearer $READER"
+  READER=%[6]s
+  curl -i http://%[1]s/api/users/123 -H "Authorization: Bearer $READER"
   curl -i http://%[1]s/api/users/123 -H "Authorization: Bearer $READER" -X DELETE
   curl -i --path-as-is 'http://%[1]s/docs/..%%3b/api/users/123'
   curl -i http://%[1]s/v1/auth/login -H 'Content-Type: application/json' -d '{"email":"ann@example.com","password":"a long and private sentence"}'
@@ -343,5 +344,5 @@ It stays up until Ctrl-C. Lines to try in another terminal, after the two tokens
   grpcurl -plaintext -d '{"service": "envoy.service.auth.v3.Authorization"}' %[3]s grpc.health.v1.Health/Check
   bin/passgate token inspect --config %[4]s $READER
   tail -f %[5]s
-`, demoEnvoy, demoOps, demoCheck, d.file("demo.yaml"), d.file("passgate.log"))
+`, demoEnvoy, demoOps, demoCheck, d.file("demo.yaml"), d.file("passgate.log"), d.tokens[0].value)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/passgate/passgate/internal/account"
+	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/store/sqlstore"
 	"github.com/passgate/passgate/internal/terminal"
 )
@@ -42,7 +43,7 @@ func viewOf(a account.Account) userView {
 }
 
 // withAccounts opens the accounts of the configuration for as long as use runs. The server may run beside it.
-func (f configFlag) withAccounts(ctx context.Context, p *program, use func(account.Store) error) error {
+func (f configFlag) withAccounts(ctx context.Context, p *program, use func(*config.Config, account.Store) error) error {
 	cfg, err := f.loadOrDefault(p)
 	if err != nil {
 		return err
@@ -58,7 +59,7 @@ func (f configFlag) withAccounts(ctx context.Context, p *program, use func(accou
 	if err != nil {
 		return err
 	}
-	return errors.Join(use(store), store.Close())
+	return errors.Join(use(cfg, store), store.Close())
 }
 
 type usersListCommand struct {
@@ -70,7 +71,7 @@ type usersListCommand struct {
 const usersPage = 500
 
 func (c *usersListCommand) Run(ctx context.Context, p *program) error {
-	return c.withAccounts(ctx, p, func(store account.Store) error {
+	return c.withAccounts(ctx, p, func(_ *config.Config, store account.Store) error {
 		for after := ""; ; {
 			accounts, err := store.List(ctx, after, usersPage)
 			if err != nil {
@@ -138,7 +139,7 @@ func (c *usersShowCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	return c.withAccounts(ctx, p, func(store account.Store) error {
+	return c.withAccounts(ctx, p, func(_ *config.Config, store account.Store) error {
 		return p.answer(store.ByEmail(ctx, email))
 	})
 }
@@ -156,7 +157,7 @@ func (c *usersGrantCommand) Run(ctx context.Context, p *program) error {
 	if len(c.Role)+len(c.Permission) == 0 && c.Subscription == "" {
 		return usagef("nothing to grant; add --role, --permission or --subscription")
 	}
-	return c.change(ctx, p, c.configFlag, grant.Give)
+	return c.change(ctx, p, c.configFlag, grant.Give, c.Role...)
 }
 
 type usersRevokeCommand struct {
@@ -174,12 +175,17 @@ func (c *usersRevokeCommand) Run(ctx context.Context, p *program) error {
 }
 
 // change applies a change to the account and prints what it is then.
-func (a emailArgument) change(ctx context.Context, p *program, f configFlag, change func(account.Account) (account.Account, error)) error {
+func (a emailArgument) change(ctx context.Context, p *program, f configFlag, change func(account.Account) (account.Account, error), roles ...string) error {
 	email, err := a.canonical()
 	if err != nil {
 		return err
 	}
-	return f.withAccounts(ctx, p, func(store account.Store) error {
+	return f.withAccounts(ctx, p, func(cfg *config.Config, store account.Store) error {
+		for _, role := range roles {
+			if _, known := cfg.Roles[role]; !known && len(cfg.Roles) > 0 {
+				fmt.Fprintln(p.stderr, terminal.Line(fmt.Sprintf("passgate: note: roles in %s gives %q no permissions", cfg.File, role)))
+			}
+		}
 		return p.answer(store.Update(ctx, email, change))
 	})
 }

@@ -32,6 +32,9 @@ func (l *loader) judgeAccounts(issuers []Issuer) *Accounts {
 		return nil
 	}
 	in := l.file.Accounts
+	if in == (accounts{}) { // no mapping, which is a fault already
+		return nil
+	}
 	file, isFile := strings.CutPrefix(in.Database, "sqlite:")
 	if !isFile || file == "" || strings.ContainsAny(file, "?#\x00") || strings.HasPrefix(file, ":") {
 		l.doc.Fault("accounts.database", "want sqlite:FILE, such as sqlite:passgate.db")

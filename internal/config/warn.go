@@ -1,9 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,6 +44,15 @@ func (l *loader) warnOfServers(c *Config) {
 	}
 	if l.file.DefaultAccess == "public" {
 		l.doc.Warn("default_access", "public: a path that no route names is open to everyone; use deny and name the public routes")
+	}
+	if l.doc.LeftEmpty("accounts") {
+		l.doc.Warn("accounts", "is left empty, so there are none; write accounts: {issuer: NAME}, or take it out")
+	}
+	if a := c.Accounts; a != nil {
+		folder := filepath.Dir(strings.TrimPrefix(a.Database, "sqlite:"))
+		if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+			l.doc.Warn("accounts.database", "the folder %s does not exist, so accounts cannot be kept; make it", folder)
+		}
 	}
 	if a := c.Accounts; a != nil && a.BcryptCost != usualCost {
 		l.doc.Warn("accounts.bcrypt_cost", "accounts whose passwords were hashed at another cost can be told from unknown addresses by the time that a login takes; keep it from the first account on")

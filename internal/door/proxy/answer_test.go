@@ -184,7 +184,7 @@ func TestAnswerIsPassedOn(t *testing.T) {
 	d := open(t, Options{}, map[string]string{"default": "http://" + upstream.address})
 	answer, body := d.ask(t, "GET /v1/proxy/docs/a")
 	if answer.StatusCode != 418 || body != "\x1f\x8b\x00" || !slices.Equal(answer.Header["Set-Cookie"], []string{"a=b", "c=d"}) ||
-		answer.Header.Get("Content-Type") != "text/x" || answer.Header.Get("Content-Encoding") != "gzip" || answer.Header.Get("X-Request-Id") != "its" {
+		answer.Header.Get("Content-Type") != "text/x" || answer.Header.Get("Content-Encoding") != "gzip" || answer.Header.Get("X-Request-Id") != "new-id" {
 		t.Errorf("answered %d, %v, %q", answer.StatusCode, answer.Header, body)
 	}
 }

@@ -135,6 +135,7 @@ func setBody(out *http.Request, x *exchange) {
 // modifyAnswer takes out of an answer what is not the upstream's to say, before any of it is passed on.
 func (h *Handler) modifyAnswer(answer *http.Response) error {
 	x := exchangeOf(answer.Request.Context())
+	defer answer.Header.Set("X-Request-ID", x.decision.RequestID) // that of the log, whatever the upstream calls it
 	if answer.StatusCode == http.StatusSwitchingProtocols {
 		return modifyUpgrade(answer, x)
 	}
