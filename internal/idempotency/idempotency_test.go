@@ -356,6 +356,9 @@ func TestRunEndsInsideItsLease(t *testing.T) {
 		g := newGuard(t, newSpy())
 		start := time.Now()
 		_, _, err := g.Do(t.Context(), use("k", "body"), func(ctx context.Context, _ []byte) idempotency.Answer {
+			if ctx.Err() != nil {
+				t.Error("it is over before it began")
+			}
 			<-ctx.Done()
 			return idempotency.Answer{Status: 503}
 		})
