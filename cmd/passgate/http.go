@@ -100,15 +100,16 @@ func listenHTTP(address string, maxHead int, refused func()) (net.Listener, erro
 	return framing.NewListener(newBoundedListener(l, maxConns()), framing.Options{MaxHeaderBytes: maxHead + headSlack, Refused: refused}), nil
 }
 
-// maxConns returns how many clients may be connected at a time: as many as use up half of the file descriptors
-// that the process may have. Envoy's calls, the stores and the upstreams have the other half.
+// maxConns returns how many clients may be connected at a time: as many as use up a quarter of the file descriptors
+// that the process may have. A WebSocket takes another one to its upstream; Envoy's calls, the stores and all else
+// have what is left.
 func maxConns() int {
 	const atLeast, atMost = 64, 1 << 20
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return atLeast
 	}
-	return int(min(max(limit.Cur/2, atLeast), atMost))
+	return int(min(max(limit.Cur/4, atLeast), atMost))
 }
 
 // boundedListener closes connections beyond a number at once, and so keeps no client waiting in the dark.

@@ -67,8 +67,14 @@ func (c *conn) readPoison(p []byte) (int, error) {
 	return n, nil
 }
 
+// farewell is how long a client may go on once the other end of its WebSocket has ended.
+const farewell = 10 * time.Second
+
 // CloseWrite ends the answer while the client may still send.
 func (c *conn) CloseWrite() error {
+	if c.released.Load() {
+		_ = c.SetReadDeadline(time.Now().Add(farewell))
+	}
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

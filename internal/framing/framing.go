@@ -75,10 +75,13 @@ func ConnContext(ctx context.Context, c net.Conn) context.Context {
 }
 
 // Release lets everything through that the client sends from now on: it is to be called with the context of
-// a request, after its body was read and before its 101 (Switching Protocols) is written. Without a guard
-// it does nothing, nor does it for a connection that was refused already.
-func Release(ctx context.Context) {
-	if guarded, ok := ctx.Value(connKey{}).(*conn); ok {
-		guarded.released.Store(true)
+// a request, after its body was read and before its 101 (Switching Protocols) is written. It reports false for
+// a connection that was refused already, as what the client sent is lost. Without a guard it does nothing.
+func Release(ctx context.Context) bool {
+	guarded, ok := ctx.Value(connKey{}).(*conn)
+	if !ok {
+		return true
 	}
+	guarded.released.Store(true)
+	return !guarded.refused.Load()
 }

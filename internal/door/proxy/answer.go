@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/identity"
@@ -103,8 +104,12 @@ func (c *answerConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite ends what is sent, as one end of a WebSocket does.
+// farewell is how long an upstream may go on once the client has ended its side of a WebSocket.
+const farewell = 10 * time.Second
+
+// CloseWrite ends what is sent, as one end of a WebSocket does. The other one has a moment to end as well.
 func (c *answerConn) CloseWrite() error {
+	_ = c.SetReadDeadline(time.Now().Add(farewell))
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

@@ -136,8 +136,11 @@ func setBody(out *http.Request, x *exchange) {
 func (h *Handler) modifyAnswer(answer *http.Response) error {
 	x := exchangeOf(answer.Request.Context())
 	defer answer.Header.Set("X-Request-ID", x.decision.RequestID) // that of the log, whatever the upstream calls it
-	if answer.StatusCode == http.StatusSwitchingProtocols {
+	switch {
+	case answer.StatusCode == http.StatusSwitchingProtocols:
 		return modifyUpgrade(answer, x)
+	case answer.StatusCode < 200:
+		return errStatus
 	}
 	cleanAnswer(answer.Header, x.named)
 	cleanTrailer(answer.Trailer, x.named)
@@ -148,7 +151,11 @@ func (h *Handler) modifyAnswer(answer *http.Response) error {
 	return nil
 }
 
-var errUnaskedUpgrade = errors.New("the upstream switches to a protocol that it was not asked for")
+var (
+	errUnaskedUpgrade = errors.New("the upstream switches to a protocol that it was not asked for")
+	errStatus         = errors.New("the upstream's answer has a status that is none")
+	errEarlyFrames    = errors.New("the client sent frames before it was told that it may")
+)
 
 // modifyUpgrade is for an answer after which the two ends speak another protocol.
 func modifyUpgrade(answer *http.Response, x *exchange) error {
@@ -158,8 +165,10 @@ func modifyUpgrade(answer *http.Response, x *exchange) error {
 	cleanAnswer(answer.Header, x.named)
 	answer.Header.Set("Connection", "Upgrade")
 	answer.Header.Set("Upgrade", "websocket")
+	if !framing.Release(answer.Request.Context()) {
+		return errEarlyFrames
+	}
 	x.released = true
-	framing.Release(answer.Request.Context())
 	return nil
 }
 
@@ -202,7 +211,7 @@ func (x *exchange) attributes() []slog.Attr {
 func cause(err error) string {
 	var operation *net.OpError
 	switch {
-	case errors.Is(err, errTimeout), errors.Is(err, errUnaskedUpgrade), errors.Is(err, errAnswerTooLong), errors.Is(err, errTooManyInterim):
+	case errors.Is(err, errTimeout), errors.Is(err, errUnaskedUpgrade), errors.Is(err, errStatus), errors.Is(err, errEarlyFrames), errors.Is(err, errAnswerTooLong), errors.Is(err, errTooManyInterim):
 		return err.Error()
 	case errors.As(err, &operation):
 		return operation.Error()

@@ -21,7 +21,7 @@ func TestBodyThatDoesNotComeEndsTheConnection(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			upstream := listen(t, always(okAnswer))
-			d := open(t, Options{BodyIdle: 50 * time.Millisecond}, map[string]string{"default": "http://" + upstream.address})
+			d := open(t, Options{ClientIdle: 50 * time.Millisecond}, map[string]string{"default": "http://" + upstream.address})
 			conn := d.connect(t)
 			if _, err := io.WriteString(conn, c.request); err != nil {
 				t.Fatal(err)
@@ -43,7 +43,7 @@ func TestBodyThatDoesNotComeEndsTheConnection(t *testing.T) {
 func TestSlowBodyIsNoIdleOne(t *testing.T) {
 	upstream := listen(t, always(okAnswer))
 	const idle = 2 * time.Second
-	d := open(t, Options{BodyIdle: idle}, map[string]string{"default": "http://" + upstream.address})
+	d := open(t, Options{ClientIdle: idle}, map[string]string{"default": "http://" + upstream.address})
 	conn := d.connect(t)
 	if _, err := io.WriteString(conn, "GET /v1/proxy/api/users/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n"+reader+"\r\n\r\n"); err != nil {
 		t.Fatal(err)

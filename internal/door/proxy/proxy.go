@@ -31,7 +31,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httputil"
@@ -61,31 +60,31 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	TLS            *tls.Config // for https upstreams; nil: the system's authorities
 	MaxConns       int         // open connections to one upstream; 0: 1024. Requests beyond wait their turn
-	// BodyIdle is how long a client may pause in the body of a request over HTTP/1, which holds a connection; 0:
-	// 2 min. Then the connection is closed.
-	BodyIdle   time.Duration
+	// ClientIdle is how long a client may pause in a body that it sends, and take nothing of an answer that is there;
+	// 0: 2 min. Then the connection, or the stream of HTTP/2, is closed.
+	ClientIdle time.Duration
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil: faults of upstreams are counted for nobody
 }
 
 const (
-	defaultTimeout  = 30 * time.Second
-	defaultMaxConns = 1024
-	defaultBodyIdle = 2 * time.Minute
+	defaultTimeout    = 30 * time.Second
+	defaultMaxConns   = 1024
+	defaultClientIdle = 2 * time.Minute
 )
 
 // Handler answers requests to [Prefix]. It is immutable and safe for concurrent use; make one with [New].
 type Handler struct {
-	decider   authz.Decider
-	upstreams map[string]*upstream
-	fallback  *upstream // nil: none
-	timeout   time.Duration
-	bodyIdle  time.Duration
-	trusted   []netip.Prefix
-	log       *slog.Logger
-	faults    *prometheus.CounterVec
-	proxy     *httputil.ReverseProxy
-	transport *transports
+	decider    authz.Decider
+	upstreams  map[string]*upstream
+	fallback   *upstream // nil: none
+	timeout    time.Duration
+	clientIdle time.Duration
+	trusted    []netip.Prefix
+	log        *slog.Logger
+	faults     *prometheus.CounterVec
+	proxy      *httputil.ReverseProxy
+	transport  *transports
 }
 
 var _ http.Handler = (*Handler)(nil)
@@ -102,17 +101,17 @@ func New(o Options) *Handler {
 	if o.MaxConns <= 0 {
 		o.MaxConns = defaultMaxConns
 	}
-	if o.BodyIdle <= 0 {
-		o.BodyIdle = defaultBodyIdle
+	if o.ClientIdle <= 0 {
+		o.ClientIdle = defaultClientIdle
 	}
 	h := &Handler{
-		decider:   o.Decider,
-		upstreams: make(map[string]*upstream, len(o.Upstreams)),
-		timeout:   o.Timeout,
-		bodyIdle:  o.BodyIdle,
-		trusted:   slices.Clone(o.TrustedProxies),
-		log:       o.Log,
-		transport: newTransports(o.Timeout, o.MaxConns, o.TLS),
+		decider:    o.Decider,
+		upstreams:  make(map[string]*upstream, len(o.Upstreams)),
+		timeout:    o.Timeout,
+		clientIdle: o.ClientIdle,
+		trusted:    slices.Clone(o.TrustedProxies),
+		log:        o.Log,
+		transport:  newTransports(o.Timeout, o.MaxConns, o.TLS),
 		faults: promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
 			Name: "passgate_upstream_faults_total",
 			Help: "Requests of the proxy that were allowed and that their upstream did not answer.",
@@ -132,11 +131,11 @@ func (h *Handler) CloseIdleConnections() { h.transport.closeIdle() }
 
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := &answer{ResponseWriter: w}
+	a := h.newAnswer(w, r)
 	id := ""
 	defer func() { h.recover(a, r, id, recover()) }()
 
-	h.boundBody(w, r)
+	defer h.boundBody(a, r)()
 	target, why := parseTarget(r.Method, r.RequestURI)
 	d := h.decider.Decide(r.Context(), h.requestFrom(r, target.path, why))
 	id = d.RequestID
@@ -145,31 +144,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.forward(a, r, &exchange{decision: &d, upstream: h.upstreamOf(d.Rule.Service), target: target})
-}
-
-// boundBody sees to it that a body that does not come holds neither an answer nor a connection.
-func (h *Handler) boundBody(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor != 1 || r.Body == nil || r.Body == http.NoBody {
-		return // a stream of HTTP/2 may well be silent for long, and holds nothing but itself
-	}
-	c := http.NewResponseController(w)
-	// Without this, Go's server over HTTP/1 reads what is left of the body before it lets an answer begin, and a
-	// client that first waits for the answer would wait for ever.
-	_ = c.EnableFullDuplex()
-	idle := func() { _ = c.SetReadDeadline(time.Now().Add(h.bodyIdle)) }
-	idle()
-	r.Body = &patientBody{r.Body, idle}
-}
-
-// patientBody gives the client its time anew with each piece of the body.
-type patientBody struct {
-	io.ReadCloser
-	idle func()
-}
-
-func (b *patientBody) Read(p []byte) (int, error) {
-	b.idle()
-	return b.ReadCloser.Read(p)
 }
 
 // requestFrom returns what the engine is asked. Why, if not empty, says that the target is malformed.
@@ -183,6 +157,9 @@ func (h *Handler) requestFrom(r *http.Request, path, why string) *authz.Request 
 		Malformed: why,
 	}
 	for name, lines := range r.Header {
+		if name == "Host" {
+			continue // HTTP/2 may bring one beside its :authority, which is what was judged
+		}
 		for _, value := range lines {
 			q.Headers = append(q.Headers, authz.Header{Name: name, Value: value})
 		}
@@ -227,30 +204,6 @@ func (h *Handler) recover(a *answer, r *http.Request, id string, p any) {
 	if a.begun {
 		panic(http.ErrAbortHandler)
 	}
+	clear(a.Header()) // of the upstream's answer
 	refuse(a, problem.Of(&authz.Decision{RequestID: id}), isGRPC(r))
-}
-
-// answer knows whether an answer has begun.
-type answer struct {
-	http.ResponseWriter
-	begun bool
-}
-
-// Unwrap is for [http.ResponseController].
-func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
-
-func (a *answer) WriteHeader(status int) {
-	if status >= 200 || status == http.StatusSwitchingProtocols {
-		a.begun = true
-		// Go's server guesses the type of an answer that states none. The client is told what the upstream said.
-		if header := a.Header(); header["Content-Type"] == nil {
-			header["Content-Type"] = nil
-		}
-	}
-	a.ResponseWriter.WriteHeader(status)
-}
-
-func (a *answer) Write(p []byte) (int, error) {
-	a.begun = true
-	return a.ResponseWriter.Write(p)
 }

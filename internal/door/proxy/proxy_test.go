@@ -633,7 +633,7 @@ func TestPanicInAnAnswerEndsIt(t *testing.T) {
 			t.Errorf("the server sees %v", p)
 		}
 	}()
-	a := &answer{ResponseWriter: httptest.NewRecorder()}
+	a := h.newAnswer(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 	_, _ = a.Write([]byte("half"))
 	h.recover(a, httptest.NewRequest("GET", "/", nil), "", "a fault")
 }

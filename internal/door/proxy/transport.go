@@ -19,7 +19,8 @@ const (
 	maxIdlePerUpstream  = 128
 	idleTime            = 90 * time.Second
 	maxAnswerHeadBytes  = 256 << 10
-	maxInterim          = 8 // 1xx answers to one request
+	maxInterim          = 8         // 1xx answers to one request
+	maxUnread           = 256 << 10 // of an answer over HTTP/2 that the client does not take
 	pingAfter, pingTime = 15 * time.Second, 5 * time.Second
 )
 
@@ -59,7 +60,7 @@ func newTransports(timeout time.Duration, maxConns int, config *tls.Config) *tra
 			IdleConnTimeout:        idleTime,
 			MaxResponseHeaderBytes: maxAnswerHeadBytes,
 			// A connection that many requests share is given up once it is dead.
-			HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime},
+			HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTime, MaxReceiveBufferPerStream: maxUnread},
 		}
 	}
 	t := &transports{
@@ -162,11 +163,17 @@ func (sender) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 		},
 		// It is called before the function that passes the interim answer on, with the same headers.
-		Got1xxResponse: func(_ int, header textproto.MIMEHeader) error {
+		Got1xxResponse: func(status int, header textproto.MIMEHeader) error {
+			if status == http.StatusSwitchingProtocols { // over HTTP/2, which has no upgrades
+				x.cancel(errUnaskedUpgrade) // what is returned here is not looked at
+			}
 			x.interimAnswer(http.Header(header))
 			return nil
 		},
 	}
+	r = r.Clone(r.Context())
+	// A body behind the answer to a HEAD would be the answer to whoever is next on the connection.
+	r.Close = r.Method == http.MethodHead
 	answer, err := transport.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
 	x.wait.stop()
 	if err != nil {
