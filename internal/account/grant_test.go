@@ -2,6 +2,7 @@ package account_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -21,6 +22,12 @@ func TestGrant(t *testing.T) {
 		{"a role", account.Grant{Roles: []string{"admin"}}, false, account.Account{ID: "user_1", Roles: []string{"user", "admin"}, Permissions: []string{"read"}, Subscription: "free"}, false},
 		{"what it has", account.Grant{Roles: []string{"user", "user"}, Permissions: []string{"read"}}, false, was, false},
 		{"a subscription", account.Grant{Subscription: "pro"}, false, account.Account{ID: "user_1", Roles: []string{"user"}, Permissions: []string{"read"}, Subscription: "pro"}, false},
+		{"as much as a token holds", account.Grant{Permissions: []string{strings.Repeat("p", 3051)}}, false,
+			account.Account{ID: "user_1", Roles: []string{"user"}, Permissions: []string{"read", strings.Repeat("p", 3051)}, Subscription: "free"}, false},
+		{"one byte more", account.Grant{Permissions: []string{strings.Repeat("p", 3052)}}, false, was, true},
+		{"more than a token holds, in short words", account.Grant{Permissions: shortWords(700)}, false, was, true},
+		{"DEL", account.Grant{Roles: []string{"a\x7f"}}, false, was, true},
+		{"not ASCII", account.Grant{Roles: []string{"rôle"}}, false, was, true},
 		{"more than a token holds", account.Grant{Permissions: []string{strings.Repeat("p", 3<<10)}}, false, was, true},
 		{"a comma", account.Grant{Permissions: []string{"read,write"}}, false, was, true},
 		{"a blank", account.Grant{Roles: []string{"super user"}}, false, was, true},
@@ -48,4 +55,13 @@ func TestGrant(t *testing.T) {
 	if !reflect.DeepEqual(was.Roles, []string{"user"}) {
 		t.Error("the account that was given was changed")
 	}
+}
+
+// shortWords returns n words of four characters.
+func shortWords(n int) []string {
+	var words []string
+	for i := range n {
+		words = append(words, fmt.Sprintf("%04d", i))
+	}
+	return words
 }
