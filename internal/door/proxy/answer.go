@@ -1,18 +1,12 @@
 package proxy
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/textproto"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/identity"
@@ -57,85 +51,6 @@ func connectionOptions(h http.Header) []string {
 		}
 	}
 	return names
-}
-
-// maxHeardBytes bounds what an [answerConn] keeps of the heads of the answers to one request.
-const maxHeardBytes = 2 * maxAnswerHeadBytes
-
-var errAnswerTooLong = errors.New("the head of the upstream's answer is too long")
-
-// answerConn is a connection that speaks HTTP/1.1 to an upstream, and keeps the head of an answer as it came.
-// Go's transport forgets what Connection names beside close, and what was meant for one hop would reach the
-// client. It is safe for concurrent use.
-type answerConn struct {
-	net.Conn
-
-	mu        sync.Mutex
-	listening bool
-	heard     []byte // what came since the request was given to the connection, up to maxHeardBytes
-}
-
-// listen forgets what was heard and begins anew, as before a request.
-func (c *answerConn) listen() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.listening = true
-	c.heard = c.heard[:0]
-}
-
-// stopListening is for when the head is there, as the body is none of our business.
-func (c *answerConn) stopListening() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.listening = false
-	if cap(c.heard) > 16<<10 {
-		c.heard = nil
-	}
-}
-
-// Read implements [net.Conn].
-func (c *answerConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.listening {
-		c.heard = append(c.heard, p[:min(n, maxHeardBytes-len(c.heard))]...)
-	}
-	return n, err
-}
-
-// farewell is how long an upstream may go on once the client has ended its side of a WebSocket.
-const farewell = 10 * time.Second
-
-// CloseWrite ends what is sent, as one end of a WebSocket does. The other one has a moment to end as well.
-func (c *answerConn) CloseWrite() error {
-	_ = c.SetReadDeadline(time.Now().Add(farewell))
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return errors.ErrUnsupported
-}
-
-// named returns what the Connection headers list in the heads that were heard, interim ones included, and
-// whether the last of them was heard whole.
-func (c *answerConn) named() (names []string, whole bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	r := textproto.NewReader(bufio.NewReader(bytes.NewReader(c.heard)))
-	for {
-		status, err := r.ReadLine()
-		if err != nil {
-			return names, false
-		}
-		header, err := r.ReadMIMEHeader()
-		if err != nil {
-			return names, false
-		}
-		names = append(names, connectionOptions(http.Header(header))...)
-		if _, code, _ := strings.Cut(status, " "); !strings.HasPrefix(strings.TrimLeft(code, " "), "1") {
-			return names, true
-		}
-	}
 }
 
 // answerBody is the body of an answer on its way to the client. Closed, it cleans the trailers, which are

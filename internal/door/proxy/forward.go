@@ -211,7 +211,7 @@ func (x *exchange) attributes() []slog.Attr {
 func cause(err error) string {
 	var operation *net.OpError
 	switch {
-	case errors.Is(err, errTimeout), errors.Is(err, errUnaskedUpgrade), errors.Is(err, errStatus), errors.Is(err, errEarlyFrames), errors.Is(err, errAnswerTooLong), errors.Is(err, errTooManyInterim):
+	case errors.Is(err, errTimeout), errors.Is(err, errUnaskedUpgrade), errors.Is(err, errStatus), errors.Is(err, errEarlyFrames), errors.Is(err, errSpoiled), errors.Is(err, errAnswerTooLong), errors.Is(err, errTooManyInterim):
 		return err.Error()
 	case errors.As(err, &operation):
 		return operation.Error()

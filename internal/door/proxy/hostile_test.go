@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -44,6 +45,64 @@ func TestBodyBehindHeadIsNobodysAnswer(t *testing.T) {
 		}
 		if _, body := d.ask(t, "GET /v1/proxy/docs/a"); body == "forged" {
 			t.Fatal("the body of a HEAD was the answer to a GET")
+		}
+	}
+}
+
+// What comes behind an answer is nobody's answer, in one piece with it or after it.
+func TestBytesBehindAnAnswerAreNobodysAnswer(t *testing.T) {
+	const forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged"
+	for name, answer := range map[string]string{
+		"behind a length":   okAnswer + forged,
+		"behind no body":    "HTTP/1.1 204 No Content\r\n\r\n" + forged,
+		"behind an interim": "HTTP/1.1 103 Early Hints\r\n\r\n" + okAnswer + forged,
+		"behind a 304":      "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n" + forged,
+	} {
+		for _, pieces := range []int{1, 2} {
+			t.Run(fmt.Sprint(name, ", in pieces: ", pieces), func(t *testing.T) {
+				upstream := listen(t, func(c net.Conn, n int) bool {
+					rest := answer
+					if pieces == 2 {
+						cut := len(answer) - len(forged)
+						if _, err := io.WriteString(c, answer[:cut]); err != nil {
+							return false
+						}
+						rest = answer[cut:]
+					}
+					_, err := io.WriteString(c, rest)
+					return err == nil
+				})
+				d := open(t, Options{}, map[string]string{"default": "http://" + upstream.address})
+				var all sync.WaitGroup
+				for range 8 {
+					all.Go(func() {
+						for range 25 {
+							answer, body := d.ask(t, "GET /v1/proxy/docs/a")
+							if body == "forged" || answer.StatusCode == 200 && body != "ok" {
+								t.Errorf("answered %d %q", answer.StatusCode, body)
+							}
+						}
+					})
+				}
+				all.Wait()
+			})
+		}
+	}
+}
+
+// An ordinary answer of any length comes through whole, and its connection is used again.
+func TestAnswersAreCountedRightly(t *testing.T) {
+	for _, length := range []int{0, 1, 4095, 4096, 4097, 100_000, 3 << 20} {
+		body := strings.Repeat("b", length)
+		upstream := listen(t, always(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", length, body)))
+		d := open(t, Options{}, map[string]string{"default": "http://" + upstream.address})
+		for range 3 {
+			if answer, got := d.ask(t, "GET /v1/proxy/docs/a"); answer.StatusCode != 200 || got != body {
+				t.Fatalf("of %d bytes: answered %d with %d", length, answer.StatusCode, len(got))
+			}
+		}
+		if _, connections := upstream.got(); connections != 1 {
+			t.Errorf("of %d bytes: %d connections, want one", length, connections)
 		}
 	}
 }
