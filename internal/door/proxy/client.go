@@ -9,22 +9,23 @@ import (
 // unreadTime is how long the rest of a body may take that nobody waits for any more: the answer is given.
 const unreadTime = 2 * time.Second
 
-// boundBody sees to it that a body that does not come holds neither an answer nor a connection. What it returns is
-// to be called when the answer is given.
-func (h *Handler) boundBody(a *answer, r *http.Request) (answered func()) {
+// boundBody sees to it that a body that does not come holds neither an answer nor a connection. It returns the request
+// with that body, and what is to be called when the answer is given.
+func (h *Handler) boundBody(a *answer, r *http.Request) (bounded *http.Request, answered func()) {
 	if r.Body == nil || r.Body == http.NoBody {
-		return func() {}
+		return r, func() {}
 	}
 	// Without this, Go's server over HTTP/1 reads what is left of the body before it lets an answer begin, and a
 	// client that first waits for the answer would wait for ever.
 	_ = a.control.EnableFullDuplex()
 	if r.ProtoMajor != 1 && isGRPC(r) {
-		return func() {} // a stream of messages may be silent for as long as it likes
+		return r, func() {} // a stream of messages may be silent for as long as it likes
 	}
 	idle := func() { _ = a.control.SetReadDeadline(time.Now().Add(h.clientIdle)) }
 	idle()
-	r.Body = &patientBody{r.Body, idle}
-	return func() { _ = a.control.SetReadDeadline(time.Now().Add(min(unreadTime, h.clientIdle))) }
+	bounded = r.WithContext(r.Context()) // the server looks at the body of its own
+	bounded.Body = &patientBody{r.Body, idle}
+	return bounded, func() { _ = a.control.SetReadDeadline(time.Now().Add(min(unreadTime, h.clientIdle))) }
 }
 
 // patientBody gives the client its time anew with each piece of the body.

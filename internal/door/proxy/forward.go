@@ -79,12 +79,7 @@ func (h *Handler) rewrite(p *httputil.ProxyRequest) {
 	removeHeaders(out.Header, x.decision.Remove)
 	for name := range out.Header {
 		switch fold(name) {
-		case "expect":
-			// Who waits to be told to send a body is told by the upstream, which may answer without it.
-			if lines := out.Header[name]; p.In.ContentLength == 0 || name != "Expect" || len(lines) != 1 || !strings.EqualFold(lines[0], "100-continue") {
-				delete(out.Header, name)
-			}
-		case "http2-settings":
+		case "expect", "http2-settings":
 			delete(out.Header, name)
 		case "content-length", "transfer-encoding": // in whatever spelling: the framing is ours
 			delete(out.Header, name)

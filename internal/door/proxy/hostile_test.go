@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -201,30 +200,4 @@ func TestWebSocketOfAClientThatIsGoneEnds(t *testing.T) {
 	}
 	c.Close()
 	<-ended
-}
-
-// Who asks before it sends a body is told no by an upstream that does not want it, without having sent any.
-func TestExpectIsAnsweredByTheUpstream(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		c, err := l.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		if _, err := c.Read(make([]byte, 64<<10)); err == nil {
-			_, _ = io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
-			_, _ = c.Read(make([]byte, 1))
-		}
-	}()
-	d := open(t, Options{}, map[string]string{"default": "http://" + l.Addr().String()})
-	c := d.connect(t)
-	_, _ = io.WriteString(c, "POST /v1/proxy/docs/a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1000\r\n\r\n")
-	if answer, body := readAnswer(t, bufio.NewReader(c), "POST"); answer.StatusCode != 413 || body != "no" {
-		t.Errorf("answered %d %q", answer.StatusCode, body)
-	}
 }

@@ -21,7 +21,7 @@
 //     (h2c) cannot be upgraded either.
 //   - A request is sent once or not at all, also where a connection that was kept open turns out to be dead
 //     (then the answer is 502), and whatever the method.
-//   - Expect: 100-continue goes on to the upstream, which may answer without the body.
+//   - Expect: 100-continue is answered here, once the request is allowed and the upstream takes its body.
 //   - What an answer says in the name of passgate is removed from its headers, its trailers and its interim
 //     answers, and so is what is for one hop.
 package proxy
@@ -135,7 +135,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := ""
 	defer func() { h.recover(a, r, id, recover()) }()
 
-	defer h.boundBody(a, r)()
+	r, answered := h.boundBody(a, r)
+	defer answered()
 	target, why := parseTarget(r.Method, r.RequestURI)
 	d := h.decider.Decide(r.Context(), h.requestFrom(r, target.path, why))
 	id = d.RequestID

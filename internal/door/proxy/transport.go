@@ -19,9 +19,8 @@ const (
 	maxIdlePerUpstream  = 128
 	idleTime            = 90 * time.Second
 	maxAnswerHeadBytes  = 256 << 10
-	maxInterim          = 8           // 1xx answers to one request
-	maxUnread           = 256 << 10   // of an answer over HTTP/2 that the client does not take
-	continueTime        = time.Second // for an upstream to say 100 (Continue); then the body is sent unasked
+	maxInterim          = 8         // 1xx answers to one request
+	maxUnread           = 256 << 10 // of an answer over HTTP/2 that the client does not take
 	pingAfter, pingTime = 15 * time.Second, 5 * time.Second
 )
 
@@ -55,7 +54,6 @@ func newTransports(timeout time.Duration, maxConns int, config *tls.Config) *tra
 			DialContext:            d.dial,
 			DialTLSContext:         d.dialTLS("http/1.1"),
 			DisableCompression:     true,
-			ExpectContinueTimeout:  continueTime,
 			MaxIdleConns:           maxIdleConns,
 			MaxIdleConnsPerHost:    maxIdlePerUpstream,
 			MaxConnsPerHost:        maxConns,
