@@ -51,7 +51,7 @@ func TestOneRequestOrNoneOverHTTP2(t *testing.T) {
 	}{
 		{name: "a plain request", path: "/v1/proxy/docs/a?b", status: "200"},
 		{name: "a host beside the authority", path: "/v1/proxy/docs/a", more: []hpack.HeaderField{{Name: "host", Value: "other"}}, status: "200", absent: "other"},
-		{name: "a length that is not its own", path: "/v1/proxy/docs/a", more: []hpack.HeaderField{{Name: "content_length", Value: "99"}}, status: "200", absent: "99"},
+		{name: "a length that is not its own", path: "/v1/proxy/docs/a", more: []hpack.HeaderField{{Name: "content_length", Value: "7712345678"}}, status: "200", absent: "7712345678"},
 		{name: "a request line in the query", path: "/v1/proxy/docs/a?b HTTP/1.1", status: "400"},
 		{name: "a request in the query", path: "/v1/proxy/docs/a?b HTTP/1.1\r\nHost: h\r\n\r\nGET /admin"},
 		{name: "a blank in the path", path: "/v1/proxy/docs/a b", status: "400"},
