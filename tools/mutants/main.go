@@ -10,10 +10,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"go/scanner"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,6 +147,9 @@ func unleash(gremlins, dir string) ([]mutant, error) {
 	for _, f := range report.Files {
 		for _, m := range f.Mutants {
 			m.file = filepath.Join(dir, filepath.Base(f.Name))
+			if _, err := os.Stat(m.file); errors.Is(err, fs.ErrNotExist) {
+				continue // of a package below this one
+			}
 			mutants = append(mutants, m)
 		}
 	}
