@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/claims"
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
@@ -37,7 +38,7 @@ func newJWTVerifier(c *config.Config, issuers []config.Issuer) *jwtauth.Verifier
 			Leeway:     i.Leeway,
 			ClockSkew:  i.ClockSkew,
 			UserPrefix: i.UserPrefix,
-			Claims:     jwtauth.ClaimNames(i.Claims),
+			Claims:     claims.Names(i.Claims),
 		})
 	}
 	return jwtauth.New(o)

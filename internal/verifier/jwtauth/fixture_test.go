@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/claims"
 	"github.com/passgate/passgate/internal/keyset"
 )
 
@@ -46,7 +47,7 @@ func setOf(t testing.TB, algorithms ...keyset.Algorithm) *keyset.Set {
 }
 
 // standardNames are those that a configuration has unless it says otherwise.
-var standardNames = ClaimNames{
+var standardNames = claims.Names{
 	UserID: "sub", Roles: "roles", Permissions: "permissions", Scope: "scope", Email: "email",
 	Subscription: "subscription", Country: "country", Platform: "platform",
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/claims"
 	"github.com/passgate/passgate/internal/keyset"
 )
 
@@ -32,12 +33,7 @@ type Issuer struct {
 	Leeway     time.Duration // how long past exp a token is good, in whole seconds, 60 s at most
 	ClockSkew  time.Duration // how far ahead nbf and iat may be, in whole seconds, 60 s at most
 	UserPrefix string        // put before the user id
-	Claims     ClaimNames
-}
-
-// ClaimNames says which claim holds what. None is empty.
-type ClaimNames struct {
-	UserID, Roles, Permissions, Scope, Email, Subscription, Country, Platform string
+	Claims     claims.Names
 }
 
 // Options are the parts of a [Verifier].
@@ -103,8 +99,7 @@ func (i *Issuer) judge() error {
 	case i.ClockSkew < 0 || i.ClockSkew > maxTolerance:
 		return fmt.Errorf("the clock skew is %s: 0 s to %s are accepted", i.ClockSkew, maxTolerance)
 	}
-	c := &i.Claims
-	if slices.Contains([]string{c.UserID, c.Roles, c.Permissions, c.Scope, c.Email, c.Subscription, c.Country, c.Platform}, "") {
+	if !i.Claims.Complete() {
 		return errors.New("it does not name every claim")
 	}
 	for _, a := range i.Algorithms {
@@ -158,16 +153,17 @@ func (v *Verifier) verify(ctx context.Context, i *Issuer, t *token, now time.Tim
 	if trace != nil {
 		trace.Add("signature", "good", "by "+key.String())
 	}
-	c, err := readClaims(t.claims, &i.Claims)
+	c, err := claims.Read(t.claims, &i.Claims, "sub", "exp")
 	if err != nil {
 		return nil, fmt.Errorf("%w: issuer %s: %w", authz.ErrCredentialInvalid, i.Name, err)
 	}
+	rules := &claims.Rules{Source: i.Name, Audiences: i.Audiences, Leeway: i.Leeway, ClockSkew: i.ClockSkew}
 	if trace != nil {
-		trace.Add("claims", "read", c.describe(i, now.Unix()))
+		trace.Add("claims", "read", c.Describe(rules, now.Unix()))
 	}
-	if err := c.judge(i, now.Unix()); err != nil {
+	if err := c.Judge(rules, now.Unix()); err != nil {
 		return nil, fmt.Errorf("%w (issuer %s)", err, i.Name)
 	}
-	c.principal.Source, c.principal.Issuer, c.principal.Claims = i.Name, i.Issuer, t.payload
-	return v.directory.Identify(c.principal, i.UserPrefix)
+	c.Principal.Source, c.Principal.Issuer, c.Principal.Claims = i.Name, i.Issuer, t.payload
+	return v.directory.Identify(c.Principal, i.UserPrefix)
 }

@@ -1,4 +1,7 @@
-package jwtauth
+// Package claims reads what a token, or a server asked about one, says of a user (RFC 7519 §4, RFC 7662 §2.2): each
+// claim of its right type, and all of them against the clock. Who says so, and whether that is true, is the business
+// of the verifiers.
+package claims
 
 import (
 	"fmt"
@@ -13,25 +16,37 @@ import (
 	"github.com/passgate/passgate/internal/strict"
 )
 
-// claims is what a token whose signature is good says, each claim of its right type.
-type claims struct {
-	principal authz.Principal
-	audience  []string
-	expires   int64 // seconds since 1970, as are the next two
-	notBefore int64 // 0 if absent
-	issuedAt  int64 // 0 if absent
+// Names says which claim holds what. None is empty.
+type Names struct {
+	UserID, Roles, Permissions, Scope, Email, Subscription, Country, Platform string
 }
 
-// readClaims reads claims of exact types. A claim that is present and of another type, null included, is an
-// error: what it was meant to say cannot be known. Absence is an error only for sub, exp and the user id.
-func readClaims(o strict.Object, names *ClaimNames) (*claims, error) {
+// Complete reports whether every claim has a name.
+func (n Names) Complete() bool {
+	return !slices.Contains([]string{n.UserID, n.Roles, n.Permissions, n.Scope, n.Email, n.Subscription, n.Country, n.Platform}, "")
+}
+
+// Claims is what was said, each claim of its right type.
+type Claims struct {
+	Principal authz.Principal // without a source
+	Expires   int64           // exp in seconds since 1970; only if HasExpiry
+	HasExpiry bool
+
+	audience  []string
+	notBefore int64 // 0 if absent, as is the next one
+	issuedAt  int64
+}
+
+// Read reads claims of exact types. A claim that is present and of another type, null included, is an error:
+// what it was meant to say cannot be known. Absence is an error for the user id and the required claims alone.
+func Read(o strict.Object, names *Names, required ...string) (*Claims, error) {
 	r := reader{object: o}
-	c := &claims{
-		expires:   r.time("exp"),
+	c := &Claims{
+		Expires:   r.time("exp"),
 		notBefore: r.time("nbf"),
 		issuedAt:  r.time("iat"),
 		audience:  r.oneOrMore("aud"),
-		principal: authz.Principal{
+		Principal: authz.Principal{
 			UserID:       r.nonEmpty(names.UserID),
 			Email:        r.text(names.Email),
 			Subscription: r.text(names.Subscription),
@@ -43,55 +58,72 @@ func readClaims(o strict.Object, names *ClaimNames) (*claims, error) {
 		},
 	}
 	if names.Roles == "roles" {
-		c.principal.Roles = append(c.principal.Roles, r.oneOrMore("role")...)
+		c.Principal.Roles = append(c.Principal.Roles, r.oneOrMore("role")...)
 	}
-	r.nonEmpty("sub")
+	r.text("sub")
 	r.text("jti")
-	if _, ok := o["exp"]; !ok {
-		r.fail(fmt.Errorf("%q is missing", "exp"))
+	_, c.HasExpiry = o["exp"]
+	for _, name := range required {
+		switch v, ok := o[name]; {
+		case !ok:
+			r.fail(fmt.Errorf("%q is missing", name))
+		case string(v) == `""`:
+			r.fail(fmt.Errorf("%q is empty", name))
+		}
 	}
 	return c, r.err
 }
 
-// judge compares what the claims say with now, in seconds since 1970, and with what the issuer's tokens are
-// for. Expiry comes first: of an expired token that is all there is to say.
-func (c *claims) judge(i *Issuer, now int64) error {
-	if now >= c.expires+seconds(i.Leeway) { // RFC 7519 §4.1.4: now must be before exp
-		return &authz.ExpiredError{Source: i.Name, Detail: fmt.Sprintf("exp is %d, now %d", c.expires, now)}
+// Rules are what claims are judged by.
+type Rules struct {
+	Source    string        // of the principal, as in [authz.Principal]
+	Audiences []string      // one of them must be in aud; empty: any
+	Leeway    time.Duration // how long past exp a credential is good, in whole seconds
+	ClockSkew time.Duration // how far ahead nbf and iat may be, in whole seconds
+}
+
+// Judge compares what the claims say with now, in seconds since 1970, and with what the credentials of
+// the source are for. Expiry comes first: of an expired token that is all there is to say.
+func (c *Claims) Judge(r *Rules, now int64) error {
+	if c.HasExpiry && now >= c.Expires+seconds(r.Leeway) { // RFC 7519 §4.1.4: now must be before exp
+		return &authz.ExpiredError{Source: r.Source, Detail: fmt.Sprintf("exp is %d, now %d", c.Expires, now)}
 	}
-	ahead := now + seconds(i.ClockSkew)
+	ahead := now + seconds(r.ClockSkew)
 	if c.notBefore > ahead {
 		return fmt.Errorf("%w: nbf is %d, now %d", authz.ErrCredentialInvalid, c.notBefore, now)
 	}
 	if c.issuedAt > ahead {
 		return fmt.Errorf("%w: iat is %d, now %d", authz.ErrCredentialInvalid, c.issuedAt, now)
 	}
-	if len(i.Audiences) == 0 {
+	if len(r.Audiences) == 0 {
 		return nil
 	}
 	for _, a := range c.audience {
-		if slices.Contains(i.Audiences, a) {
+		if slices.Contains(r.Audiences, a) {
 			return nil
 		}
 	}
 	return fmt.Errorf("%w: aud names none of the configured audiences", authz.ErrCredentialInvalid)
 }
 
-// describe returns what judge compares, for a trace.
-func (c *claims) describe(i *Issuer, now int64) string {
-	text := fmt.Sprintf("now %d: exp %d (leeway %s)", now, c.expires, i.Leeway)
+// Describe returns what Judge compares, for a trace.
+func (c *Claims) Describe(r *Rules, now int64) string {
+	text := fmt.Sprintf("now %d: no exp", now)
+	if c.HasExpiry {
+		text = fmt.Sprintf("now %d: exp %d (leeway %s)", now, c.Expires, r.Leeway)
+	}
 	for _, t := range []struct {
 		name  string
 		value int64
 	}{{"nbf", c.notBefore}, {"iat", c.issuedAt}} {
 		if t.value != 0 {
-			text += fmt.Sprintf(", %s %d (clock skew %s)", t.name, t.value, i.ClockSkew)
+			text += fmt.Sprintf(", %s %d (clock skew %s)", t.name, t.value, r.ClockSkew)
 		}
 	}
-	if len(i.Audiences) == 0 {
+	if len(r.Audiences) == 0 {
 		return text + fmt.Sprintf("; aud %.64q, any is taken", c.audience)
 	}
-	return text + fmt.Sprintf("; aud %.64q, one of %q is asked for", c.audience, i.Audiences)
+	return text + fmt.Sprintf("; aud %.64q, one of %q is asked for", c.audience, r.Audiences)
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
