@@ -1,6 +1,9 @@
 package authz
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Kind is the kind of a credential. The zero value is no kind, and no verifier serves it.
 type Kind uint8
@@ -9,7 +12,7 @@ type Kind uint8
 const (
 	KindJWT    Kind = iota + 1 // a bearer token of three dot-separated parts (RFC 7519)
 	KindOpaque                 // any other bearer token (RFC 6750)
-	KindAPIKey                 // Authorization: ApiKey …
+	KindAPIKey                 // Authorization: ApiKey …, or the header for it alone
 )
 
 // String returns the kind as written in traces and logs.
@@ -29,39 +32,66 @@ func (k Kind) String() string {
 type Credential struct {
 	Kind  Kind
 	Value string
-	Trace *Trace // takes the steps of the verification; nil when nobody asks
+	// Sources are the names of those whose credentials the route takes; empty: anybody's. A verifier that would show
+	// the credential to somebody asks nobody else.
+	Sources []string
+	Trace   *Trace // takes the steps of the verification; nil when nobody asks
 }
 
-// findCredential returns the credential among the headers of a request. The reason is ReasonGranted if
-// there is exactly one, ReasonCredentialMissing if there is none.
-func findCredential(headers []Header) (Credential, Reason, string) {
-	value, lines := "", 0
+// credentialLine is a header that carries a credential, as far as it was found.
+type credentialLine struct {
+	name, value string
+	lines       int
+}
+
+func (l *credentialLine) see(h *Header) {
+	if strings.EqualFold(h.Name, l.name) {
+		l.value = strings.Trim(h.Value, " \t") // RFC 9110 §5.5: not part of a header's value
+		l.lines++
+	}
+}
+
+// repeated returns why the header counts as more than one, or "".
+func (l *credentialLine) repeated() string {
+	switch {
+	case l.lines > 1:
+		return "more than one " + l.name + " header"
+	case strings.Contains(l.value, ","): // Envoy and many servers join repeats so, and no credential contains it
+		return "a comma in the " + l.name + " header, as if two were joined"
+	}
+	return ""
+}
+
+// findCredential returns the credential among the headers of a request; apiKeyHeader is the one that holds an API
+// key and nothing else, "" for none. The reason is ReasonGranted if there is exactly one credential,
+// ReasonCredentialMissing if there is none.
+func findCredential(headers []Header, apiKeyHeader string) (Credential, Reason, string) {
+	authorization, apiKey := credentialLine{name: "Authorization"}, credentialLine{name: apiKeyHeader}
 	for i := range headers {
-		if strings.EqualFold(headers[i].Name, "authorization") {
-			value = headers[i].Value
-			lines++
+		authorization.see(&headers[i])
+		if apiKeyHeader != "" {
+			apiKey.see(&headers[i])
 		}
 	}
-	// Envoy and many servers join repeats with a comma, which no credential contains.
-	switch {
-	case lines > 1:
-		return Credential{}, ReasonCredentialsMultiple, "more than one Authorization header"
-	case strings.Contains(value, ","):
-		return Credential{}, ReasonCredentialsMultiple, "a comma in the Authorization header, as if two were joined"
+	for _, l := range []*credentialLine{&authorization, &apiKey} {
+		if why := l.repeated(); why != "" {
+			return Credential{}, ReasonCredentialsMultiple, why
+		}
 	}
-	value = strings.Trim(value, " \t") // RFC 9110 §5.5: not part of a header's value
-	if value == "" {
-		return Credential{}, ReasonCredentialMissing, "no Authorization header"
-	}
-	scheme, rest, _ := strings.Cut(value, " ")
 	var c Credential
-	switch {
+	switch scheme, rest, _ := strings.Cut(authorization.value, " "); {
+	case authorization.value != "" && apiKey.value != "":
+		return Credential{}, ReasonCredentialsMultiple, "both an Authorization and an " + apiKeyHeader + " header"
+	case apiKey.value != "":
+		c = Credential{Kind: KindAPIKey, Value: apiKey.value}
+	case authorization.value == "":
+		return Credential{}, ReasonCredentialMissing, "no Authorization header"
 	case strings.EqualFold(scheme, "Bearer"):
 		c = Credential{Kind: KindOpaque, Value: rest}
 		if strings.Count(rest, ".") == 2 {
 			c.Kind = KindJWT
 		}
-	case strings.EqualFold(scheme, "ApiKey"):
+	case strings.EqualFold(scheme, apiKeyScheme):
 		c = Credential{Kind: KindAPIKey, Value: rest}
 	default:
 		return Credential{}, ReasonCredentialInvalid, "the Authorization scheme is neither Bearer nor ApiKey"
@@ -70,6 +100,34 @@ func findCredential(headers []Header) (Credential, Reason, string) {
 		return Credential{}, ReasonCredentialInvalid, "the " + c.Kind.String() + " is empty or holds a character that no credential has"
 	}
 	return c, ReasonGranted, ""
+}
+
+const apiKeyScheme = "ApiKey"
+
+// apiKeyHeaders appends to dst the headers of a request that hold an API key, well-formed or not. Unlike a token,
+// which has a short life, it never goes on to the upstream. Headers that were not shown are named unseen.
+func apiKeyHeaders(dst []string, r *Request, apiKeyHeader string) []string {
+	if apiKeyHeader != "" && (r.HeadersFiltered || slices.ContainsFunc(r.Headers, func(h Header) bool { return strings.EqualFold(h.Name, apiKeyHeader) })) {
+		dst = append(dst, strings.ToLower(apiKeyHeader))
+	}
+	for i := range r.Headers {
+		if h := &r.Headers[i]; strings.EqualFold(h.Name, "authorization") && holdsAPIKey(h.Value) {
+			return append(dst, "authorization")
+		}
+	}
+	return dst
+}
+
+// holdsAPIKey reports whether one of the credentials that may have been joined in an Authorization header is an API
+// key.
+func holdsAPIKey(authorization string) bool {
+	for part := range strings.SplitSeq(authorization, ",") {
+		part = strings.Trim(part, " \t")
+		if i := strings.IndexAny(part, " \t"); i > 0 && strings.EqualFold(part[:i], apiKeyScheme) {
+			return true
+		}
+	}
+	return false
 }
 
 // isToken68 reports whether s is a non-empty run of the characters that RFC 6750 §2.1 (b64token) and

@@ -23,8 +23,10 @@ type Options struct {
 	Policy    Policy
 	Verifiers map[Kind]Verifier // a kind without a verifier is not a credential here: it is refused
 	Stamper   Stamper
-	Now       func() time.Time
-	NewID     func() string // a request id, where the caller brought none
+	// APIKeyHeader is the request header that holds an API key and nothing else; "": there is none.
+	APIKeyHeader string
+	Now          func() time.Time
+	NewID        func() string // a request id, where the caller brought none
 }
 
 // New returns an engine of these parts. It panics if one is missing, which is a fault of the program and
@@ -118,7 +120,7 @@ func (e *Engine) authenticate(ctx context.Context, r *Request, rule Rule, needed
 	if access == AccessPublic {
 		return nil, ReasonGranted, ""
 	}
-	credential, reason, why := findCredential(r.Headers)
+	credential, reason, why := findCredential(r.Headers, e.options.APIKeyHeader)
 	if reason == ReasonCredentialMissing && access == AccessOptional {
 		r.Trace.Add("credential", "none", "access is optional")
 		return nil, ReasonGranted, ""
@@ -127,8 +129,8 @@ func (e *Engine) authenticate(ctx context.Context, r *Request, rule Rule, needed
 		r.Trace.Add("credential", "refused", why)
 		return nil, reason, why
 	}
-	credential.Trace = r.Trace
-	identity, err := e.verify(ctx, rule.Sources, credential)
+	credential.Sources, credential.Trace = rule.Sources, r.Trace
+	identity, err := e.verify(ctx, credential)
 	if err != nil {
 		r.Trace.Add("credential", "refused", err.Error())
 		return nil, verifyReason(err), err.Error()
@@ -139,8 +141,8 @@ func (e *Engine) authenticate(ctx context.Context, r *Request, rule Rule, needed
 	return identity, ReasonGranted, ""
 }
 
-// verify returns the identity behind a credential, if its source is one of sources.
-func (e *Engine) verify(ctx context.Context, sources []string, c Credential) (*Identity, error) {
+// verify returns the identity behind a credential, if its source is one that the route takes.
+func (e *Engine) verify(ctx context.Context, c Credential) (*Identity, error) {
 	verifier := e.options.Verifiers[c.Kind]
 	if verifier == nil {
 		return nil, fmt.Errorf("%w: nothing here verifies a credential of the kind %s", ErrCredentialInvalid, c.Kind)
@@ -158,7 +160,7 @@ func (e *Engine) verify(ctx context.Context, sources []string, c Credential) (*I
 	default:
 		source = identity.Source
 	}
-	if len(sources) > 0 && !slices.Contains(sources, source) {
+	if len(c.Sources) > 0 && !slices.Contains(c.Sources, source) {
 		return nil, fmt.Errorf("%w: the route takes no credentials of %s", ErrCredentialInvalid, source)
 	}
 	return identity, err
@@ -234,8 +236,9 @@ func (e *Engine) grant(r *Request, d Decision) Decision {
 	}
 	d.Stamp = stamp
 	d.Remove = e.options.Stamper.Spoofed(slices.Clip(stamp.Unset), r)
+	d.Remove = apiKeyHeaders(slices.Clip(d.Remove), r, e.options.APIKeyHeader)
 	if d.Rule.StripCredentials {
-		d.Remove = append(slices.Clip(d.Remove), "authorization")
+		d.Remove = append(d.Remove, "authorization")
 	}
 	if r.Trace != nil {
 		for _, h := range stamp.Set {
