@@ -13,9 +13,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/metric"
 	"github.com/passgate/passgate/internal/problem"
 )
 
@@ -45,22 +45,21 @@ type Recorder struct {
 	duration  *prometheus.HistogramVec
 }
 
-// New returns a recorder. It panics if the registerer has its metrics already.
+// New returns a recorder. What another one with the same registerer has counted goes on.
 func New(o Options) *Recorder {
-	factory := promauto.With(o.Registerer)
 	return &Recorder{
 		log:       o.Log,
 		decisions: o.Decisions,
-		count: factory.NewCounterVec(prometheus.CounterOpts{
+		count: metric.Of(o.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "passgate_decisions_total",
 			Help: "Decisions by door, outcome and code.",
-		}, []string{"door", "decision", "code"}),
-		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
+		}, []string{"door", "decision", "code"})),
+		duration: metric.Of(o.Registerer, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "passgate_decision_duration_seconds",
 			Help: "Time that the engine took to decide.",
 			// From a remembered token to Envoy's 200 ms, past which nobody waits for the answer.
 			Buckets: []float64{10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 200e-3, 500e-3, 1},
-		}, []string{"door"}),
+		}, []string{"door"})),
 	}
 }
 

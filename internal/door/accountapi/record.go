@@ -2,32 +2,19 @@ package accountapi
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/passgate/passgate/internal/metric"
 )
 
-// newCounter returns the counter of calls of a registerer, the one that it has if there is one.
 func newCounter(r prometheus.Registerer) *prometheus.CounterVec {
-	count := prometheus.NewCounterVec(prometheus.CounterOpts{
+	return metric.Of(r, prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "passgate_account_requests_total",
 		Help: "Calls of the account API by call and code.",
-	}, []string{"call", "code"})
-	if r == nil {
-		return count
-	}
-	err := r.Register(count)
-	if there := (prometheus.AlreadyRegisteredError{}); errors.As(err, &there) {
-		if earlier, ok := there.ExistingCollector.(*prometheus.CounterVec); ok {
-			return earlier
-		}
-	}
-	if err != nil {
-		panic(err) // another metric has the name, which is a fault of the program
-	}
-	return count
+	}, []string{"call", "code"}))
 }
 
 // record counts a call and writes its line. Neither holds anything that a client could choose, but for an id.

@@ -41,9 +41,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/metric"
 	"github.com/passgate/passgate/internal/problem"
 )
 
@@ -112,10 +112,10 @@ func New(o Options) *Handler {
 		trusted:    slices.Clone(o.TrustedProxies),
 		log:        o.Log,
 		transport:  newTransports(o.Timeout, o.MaxConns, o.TLS),
-		faults: promauto.With(o.Registerer).NewCounterVec(prometheus.CounterOpts{
+		faults: metric.Of(o.Registerer, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "passgate_upstream_faults_total",
 			Help: "Requests of the proxy that were allowed and that their upstream did not answer.",
-		}, []string{"upstream", "code"}),
+		}, []string{"upstream", "code"})),
 	}
 	for name, u := range o.Upstreams {
 		h.upstreams[name] = h.transport.upstream(name, u)
