@@ -276,20 +276,6 @@ func TestDenialOfGRPCClientIsOneLine(t *testing.T) {
 	}
 }
 
-func TestOneLine(t *testing.T) {
-	long := strings.Repeat("é", maxLine)
-	for text, want := range map[string]string{
-		"Forbidden":           "Forbidden",
-		"a\r\nx: y\x00\u0085": "a  x: y  ",
-		long[:maxLine]:        long[:maxLine],
-		"x" + long:            "x" + long[:maxLine-2] + "…",
-	} {
-		if got := oneLine(text); got != want {
-			t.Errorf("oneLine(%.20q) = %q, want %q", text, got, want)
-		}
-	}
-}
-
 // A header_map may hold texts in place of bytes.
 func TestHeaderMapOfTexts(t *testing.T) {
 	s, _ := newServer(t, newEngine(t, routes))

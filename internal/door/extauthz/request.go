@@ -7,6 +7,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/problem"
 )
 
 // requestFrom reads what Envoy says of a request. Missing parts stay empty, which no policy allows.
@@ -81,16 +82,13 @@ func rawValue(line *corev3.HeaderValue) string {
 	return line.GetValue()
 }
 
-// isGRPC reports whether Envoy will turn a denial of this request into a gRPC status. It compares as Envoy
-// does, which minds the case and joins repeats with a comma.
+// isGRPC reports whether Envoy will turn a denial of this request into a gRPC status.
 func isGRPC(r *authz.Request) bool {
-	first, lines := "", 0
+	var contentTypes []string
 	for i := range r.Headers {
 		if strings.EqualFold(r.Headers[i].Name, "content-type") {
-			if lines++; lines == 1 {
-				first = r.Headers[i].Value
-			}
+			contentTypes = append(contentTypes, r.Headers[i].Value)
 		}
 	}
-	return lines == 1 && first == "application/grpc" || strings.HasPrefix(first, "application/grpc+")
+	return problem.IsGRPC(contentTypes)
 }

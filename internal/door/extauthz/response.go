@@ -1,9 +1,6 @@
 package extauthz
 
 import (
-	"strings"
-	"unicode"
-
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -28,54 +25,19 @@ func granted(d *authz.Decision) *authv3.CheckResponse {
 	}
 }
 
-// denied is the answer to a refused request. For a gRPC client Envoy makes the body its grpc-message, so
-// the body is then one line of text.
+// denied is the answer to a refused request. For a gRPC client Envoy makes the body its grpc-message.
 func denied(d *authz.Decision, grpc bool) *authv3.CheckResponse {
 	p := problem.Of(d)
-	refusal := &authv3.DeniedHttpResponse{
-		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(p.Status)},
-		Headers: []*corev3.HeaderValueOption{header("Cache-Control", "no-store")},
-	}
-	if grpc {
-		refusal.Body = oneLine(p.Text)
-		// Envoy's own translation would say INTERNAL for 400.
-		if p.Status == 400 {
-			refusal.Headers = append(refusal.Headers, header("grpc-status", "3"))
-		}
-	} else {
-		refusal.Body = string(p.Body())
-		refusal.Headers = append(refusal.Headers, header("Content-Type", problem.ContentType))
-	}
-	if p.Challenge != "" {
-		refusal.Headers = append(refusal.Headers, header("WWW-Authenticate", p.Challenge))
-	}
-	if p.RetryAfter != "" {
-		refusal.Headers = append(refusal.Headers, header("Retry-After", p.RetryAfter))
+	headers, body := p.Answer(grpc)
+	refusal := &authv3.DeniedHttpResponse{Status: &typev3.HttpStatus{Code: typev3.StatusCode(p.Status)}, Body: body}
+	for _, h := range headers {
+		refusal.Headers = append(refusal.Headers, header(h.Name, h.Value))
 	}
 	return &authv3.CheckResponse{
 		Status:          &status.Status{Code: int32(denialCode(p.Status)), Message: p.Code},
 		HttpResponse:    &authv3.CheckResponse_DeniedResponse{DeniedResponse: refusal},
 		DynamicMetadata: metadata(d),
 	}
-}
-
-// maxLine bounds a grpc-message, in bytes: many clients take no more than 8 KiB of metadata, and Envoy
-// writes up to three bytes for one.
-const maxLine = 1 << 10
-
-// oneLine returns a text without line breaks or other controls, cut where it is too long. A text may hold
-// what a token said.
-func oneLine(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	if len(text) > maxLine {
-		text = strings.ToValidUTF8(text[:maxLine], "") + "…"
-	}
-	return text
 }
 
 // denialCode is the gRPC code beside an HTTP status. It is never OK.

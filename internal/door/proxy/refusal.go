@@ -1,8 +1,8 @@
 package proxy
 
 import (
+	"io"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/passgate/passgate/internal/problem"
@@ -19,52 +19,42 @@ var (
 // outcome in headers that end the answer.
 func refuse(w http.ResponseWriter, p problem.Problem, grpc bool) {
 	header := w.Header()
-	header.Set("Cache-Control", "no-store")
+	if grpc {
+		header.Set("Grpc-Status", grpcStatus(p.Status))
+	}
+	headers, body := p.Answer(grpc)
+	for _, h := range headers {
+		header.Set(h.Name, h.Value)
+	}
 	if p.RequestID != "" {
 		header.Set("X-Request-ID", p.RequestID)
 	}
-	if p.Challenge != "" {
-		header.Set("WWW-Authenticate", p.Challenge)
-	}
-	if p.RetryAfter != "" {
-		header.Set("Retry-After", p.RetryAfter)
-	}
 	if grpc {
 		header.Set("Content-Type", "application/grpc")
-		header.Set("Grpc-Status", strconv.Itoa(grpcStatus(p.Status)))
 		header.Set("Grpc-Message", grpcMessage(p.Text))
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	header.Set("Content-Type", problem.ContentType)
 	w.WriteHeader(p.Status)
 	// An error says that the client has gone.
-	_, _ = w.Write(p.Body())
+	_, _ = io.WriteString(w, body)
 }
 
-// isGRPC reports whether a client expects the outcome in gRPC's way. It compares as Envoy does, which minds
-// the case.
-func isGRPC(r *http.Request) bool {
-	lines := r.Header["Content-Type"]
-	return len(lines) == 1 && lines[0] == "application/grpc" || len(lines) > 0 && strings.HasPrefix(lines[0], "application/grpc+")
-}
+// isGRPC reports whether a client expects the outcome in gRPC's way.
+func isGRPC(r *http.Request) bool { return problem.IsGRPC(r.Header["Content-Type"]) }
 
-// grpcStatus returns the gRPC code that Envoy makes of an HTTP status, and for 400 and 429 the one that
-// passgate tells it to.
-func grpcStatus(status int) int {
+// grpcStatus returns the gRPC code that Envoy makes of an HTTP status by itself. For some the answer to a
+// problem names another one.
+func grpcStatus(status int) string {
 	switch status {
-	case 400:
-		return 3 // INVALID_ARGUMENT
 	case 401:
-		return 16 // UNAUTHENTICATED
+		return "16" // UNAUTHENTICATED
 	case 403:
-		return 7 // PERMISSION_DENIED
+		return "7" // PERMISSION_DENIED
 	case 404:
-		return 12 // UNIMPLEMENTED
-	case 429:
-		return 8 // RESOURCE_EXHAUSTED
+		return "12" // UNIMPLEMENTED
 	}
-	return 14 // UNAVAILABLE
+	return "14" // UNAVAILABLE
 }
 
 // maxMessageBytes bounds a grpc-message before it is encoded: many clients take no more than 8 KiB of
