@@ -1,17 +1,18 @@
 package keyset
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/passgate/passgate/internal/strict"
@@ -26,21 +27,16 @@ func parseJSON(text []byte) ([]*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, isSet := o["keys"]
-	_, isKey := o["kty"]
-	switch {
-	case isSet && isKey:
-		return nil, errors.New("both a JWK (kty) and a JWKS (keys)")
-	case !isSet:
+	if _, isSet := o["keys"]; !isSet {
 		k, err := parseJWK(members{o})
 		if err != nil {
 			return nil, fmt.Errorf("JWK: %w", err)
 		}
 		return []*Key{k}, nil
 	}
-	var values []jsontext.Value
-	if list.Kind() != '[' || json.Unmarshal(list, &values) != nil {
-		return nil, errors.New("JWKS: keys is not an array")
+	values, err := jwks(o, math.MaxInt)
+	if err != nil {
+		return nil, err
 	}
 	if len(values) == 0 {
 		return nil, errors.New("JWKS: there is no key in keys")
@@ -56,6 +52,28 @@ func parseJSON(text []byte) ([]*Key, error) {
 		}
 	}
 	return keys, nil
+}
+
+// jwks returns what stands in the keys of a JWKS. It reads no more than so many, and says so if there are.
+func jwks(o strict.Object, most int) (values []jsontext.Value, err error) {
+	if _, isKey := o["kty"]; isKey {
+		return nil, errors.New("both a JWK (kty) and a JWKS (keys)")
+	}
+	list := jsontext.NewDecoder(bytes.NewReader(o["keys"]))
+	if start, err := list.ReadToken(); err != nil || start.Kind() != '[' {
+		return nil, errors.New("JWKS: keys is not an array")
+	}
+	for list.PeekKind() != ']' {
+		if len(values) == most {
+			return nil, fmt.Errorf("JWKS: there are more than %d keys", most)
+		}
+		v, err := list.ReadValue()
+		if err != nil { // which the object did not have when it was read
+			return nil, errors.New("JWKS: keys is not an array")
+		}
+		values = append(values, v.Clone())
+	}
+	return values, nil
 }
 
 // privateMembers are those that only a private key has, and the one of a shared secret, which has no place

@@ -13,9 +13,9 @@ import (
 	"crypto/hkdf"
 	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -72,7 +72,20 @@ type Key struct {
 	sign   func(signed string) ([]byte, error) // nil but for HS256, which signs with what it verifies with
 	derive func(label string) ([]byte, error)  // nil but for HS256
 
-	thumbprint string // of an HS256 key, else ""
+	thumbprint string
+	public     *required // nil for a shared secret, of which nothing may be shown
+}
+
+// Thumbprint returns the SHA-256 thumbprint of the key (RFC 7638) in base64url, or "" for a key that verifies
+// nothing. That of a random secret says no more of it than a token does.
+func (k *Key) Thumbprint() string { return k.thumbprint }
+
+// KeyID returns the kid of the tokens that this key verifies: its ID, or else its thumbprint.
+func (k *Key) KeyID() string {
+	if k.ID != "" {
+		return k.ID
+	}
+	return k.thumbprint
 }
 
 // Verify reports whether signature is this key's over signed; if it is not, the error wraps [ErrSignature].
@@ -98,12 +111,9 @@ func Secret(secret []byte) *Key {
 		return &Key{Algorithm: HS256}
 	}
 	secret = bytes.Clone(secret)
-	k := newKey(HS256, secret)
+	k := newKey(HS256, secret, required{Type: "oct", K: base64url(secret)})
 	k.sign = func(signed string) ([]byte, error) { return HS256.method().Sign(signed, secret) }
 	k.derive = func(label string) ([]byte, error) { return hkdf.Key(sha256.New, secret, nil, label, sha256.Size) }
-	// RFC 7638 §3.2: the members that make an oct key, in this order and without blanks.
-	sum := sha256.Sum256([]byte(`{"k":"` + base64.RawURLEncoding.EncodeToString(secret) + `","kty":"oct"}`))
-	k.thumbprint = base64.RawURLEncoding.EncodeToString(sum[:])
 	return k
 }
 
@@ -128,20 +138,32 @@ func public(material any) (*Key, error) {
 		if p.E < minRSAExponent || p.E > maxRSAExponent || p.E%2 == 0 {
 			return nil, fmt.Errorf("the RSA exponent is %d: odd ones from %d to %d are accepted", p.E, minRSAExponent, maxRSAExponent)
 		}
-		return newKey(RS256, p), nil
+		return newKey(RS256, p, required{
+			Type: "RSA", N: base64url(p.N.Bytes()), E: base64url(big.NewInt(int64(p.E)).Bytes()),
+		}), nil
 	case *ecdsa.PublicKey:
 		if p.Curve != elliptic.P256() {
 			return nil, fmt.Errorf("the curve is %s: only P-256 is accepted", p.Curve.Params().Name)
 		}
-		return newKey(ES256, p), nil
+		point, err := p.Bytes() // 4, x, y (SEC 1 §2.3.3)
+		if err != nil {
+			return nil, fmt.Errorf("not a point on P-256: %w", err)
+		}
+		x, y := point[1:1+sizeP256], point[1+sizeP256:]
+		return newKey(ES256, p, required{Type: "EC", Curve: "P-256", X: base64url(x), Y: base64url(y)}), nil
 	case ed25519.PublicKey:
-		return newKey(EdDSA, p), nil
+		return newKey(EdDSA, p, required{Type: "OKP", Curve: "Ed25519", X: base64url(p)}), nil
 	}
 	return nil, fmt.Errorf("the key is of the type %T: RSA, P-256 and Ed25519 are accepted", material)
 }
 
-func newKey(a Algorithm, material any) *Key {
-	return &Key{Algorithm: a, verify: func(signed string, signature []byte) error {
+// newKey returns the key of some material, which as a JWK has the members m.
+func newKey(a Algorithm, material any, m required) *Key {
+	k := &Key{Algorithm: a, thumbprint: m.thumbprint(), verify: func(signed string, signature []byte) error {
 		return a.method().Verify(signed, signature, material)
 	}}
+	if m.K == "" {
+		k.public = &m
+	}
+	return k
 }
