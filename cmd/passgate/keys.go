@@ -1,0 +1,321 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/keydir"
+	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/terminal"
+)
+
+type keysCommand struct {
+	New    keysNewCommand    `cmd:"" help:"Make a signing key in the key directory, or with --out a key that signs passports."`
+	List   keysListCommand   `cmd:"" help:"List the keys of the key directory, newest first."`
+	Rotate keysRotateCommand `cmd:"" help:"Make a key that follows the others, and set when these verify no more. Tokens that they signed are accepted until then."`
+}
+
+// keysDir returns the key directory of a configuration, or "".
+func keysDir(cfg *config.Config) string {
+	if cfg.Keys == nil {
+		return ""
+	}
+	return cfg.Keys.Dir
+}
+
+const (
+	// defaultSignAfter is when a key signs that follows another one: every replica has to have read it before.
+	defaultSignAfter = time.Minute
+
+	// The last token of a key lives as long as tokens do, and the clocks of those who verify it may be late.
+	defaultTokenTTL = 24 * time.Hour
+	verifyMargin    = time.Hour
+
+	// keptRetired is how long a retired key is listed without a word.
+	keptRetired = 30 * 24 * time.Hour
+)
+
+// keyDirFlags are embedded by the commands about the key directory.
+type keyDirFlags struct {
+	configFlag
+	Dir *string `placeholder:"DIR" help:"Key directory. Without it: keys.dir of the configuration."`
+}
+
+// load returns the key directory, and the configuration where it is needed or asked for: with --dir alone there may be none.
+func (f keyDirFlags) load(p *program) (dir string, cfg *config.Config, err error) {
+	if f.Dir != nil && *f.Dir == "" {
+		return "", nil, usagef("--dir: the name is empty")
+	}
+	if f.Dir != nil {
+		cfg, err = f.configFlag.load(p, func() (*config.Config, error) { return nil, nil })
+		return *f.Dir, cfg, err
+	}
+	if cfg, err = f.loadOrDefault(p); err != nil {
+		return "", nil, err
+	}
+	if dir = keysDir(cfg); dir == "" {
+		return "", nil, usagef("%s has no keys.dir; add keys: {dir: DIR} to it, or give --dir", cfg.File)
+	}
+	return dir, cfg, nil
+}
+
+// dirOnly is load for a command that needs nothing else of the configuration, which may not be valid before it ran.
+func (f keyDirFlags) dirOnly(p *program) (string, error) {
+	if f.Dir != nil && *f.Dir != "" {
+		return *f.Dir, nil
+	}
+	dir, _, err := f.load(p)
+	return dir, err
+}
+
+// algFlag is embedded by the commands that make a key.
+type algFlag struct {
+	Alg string `placeholder:"ALG" help:"EdDSA, ES256 or HS256. Without it: that of the newest key, or EdDSA."`
+}
+
+// algorithm returns the algorithm asked for, else that of the newest key.
+func (f algFlag) algorithm(newestFirst []keyset.RingKey) (keyset.Algorithm, error) {
+	switch a := keyset.Algorithm(f.Alg); a {
+	case keyset.EdDSA, keyset.ES256, keyset.HS256:
+		return a, nil
+	case "":
+		if len(newestFirst) > 0 {
+			return newestFirst[0].Signer.Key().Algorithm, nil
+		}
+		return keyset.EdDSA, nil
+	}
+	return "", usagef("--alg: %.64q is not one of EdDSA, ES256, HS256", f.Alg)
+}
+
+// faultOf returns an error of a key directory as what it is: a file at fault is a matter of configuration.
+func faultOf(err error) error {
+	if file := (*keydir.FileError)(nil); errors.As(err, &file) && (file.Err == nil || errors.Is(file.Err, fs.ErrNotExist)) {
+		return usageError{err}
+	}
+	return err
+}
+
+type keysNewCommand struct {
+	keyDirFlags
+	algFlag
+	Out *string `placeholder:"FILE" help:"Write an Ed25519 key in PEM to this new file, for passport.signing_key_file, and touch no key directory."`
+}
+
+func (c *keysNewCommand) Run(p *program) error {
+	if c.Out != nil {
+		return c.writePassportKey(p)
+	}
+	dir, err := c.dirOnly(p)
+	if err != nil {
+		return err
+	}
+	keys, err := keydir.List(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return faultOf(err)
+	}
+	algorithm, err := c.algorithm(keys)
+	if err != nil {
+		return err
+	}
+	now := p.now()
+	signs := now
+	if keydir.CanSign(keys, now) {
+		signs = now.Add(defaultSignAfter)
+	}
+	kid, err := keydir.New(dir, algorithm, signs, now)
+	if err != nil {
+		return faultOf(err)
+	}
+	return p.say("made the %s key %s in %s; it signs from %s", algorithm, kid, dir, stamp(signs))
+}
+
+// writePassportKey makes a file that did not exist.
+func (c *keysNewCommand) writePassportKey(p *program) error {
+	switch {
+	case *c.Out == "":
+		return usagef("--out: the file name is empty")
+	case c.Dir != nil || c.Config != nil:
+		return usagef("--out: stands beside --dir or --config, which it has no use for; take one of them out")
+	case c.Alg != "" && c.Alg != string(keyset.EdDSA):
+		return usagef("--alg: passports are signed with EdDSA alone; take it out, or --out")
+	}
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	signer, err := keyset.ParseSigner(text)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(*c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return usagef("--out: %s exists, and is left as it is; name a new file", *c.Out)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(*c.Out)) // half a key
+	}
+	return p.say("wrote the EdDSA key %s to %s", signer.KeyID(), *c.Out)
+}
+
+type keysRotateCommand struct {
+	keyDirFlags
+	algFlag
+	SignAfter time.Duration  `default:"1m" help:"Time until the new key signs; every replica has to have read it by then."`
+	VerifyFor *time.Duration `placeholder:"DURATION" help:"How long the keys before it verify from then on. Without it: accounts.token_ttl and 1h, so that no token ends early; 0s ends them all."`
+}
+
+func (c *keysRotateCommand) Run(p *program) error {
+	if c.SignAfter < 0 {
+		return usagef("--sign-after: %v is negative", c.SignAfter)
+	}
+	if c.VerifyFor != nil && *c.VerifyFor < 0 {
+		return usagef("--verify-for: %v is negative", *c.VerifyFor)
+	}
+	dir, verifyFor, err := c.settings(p)
+	if err != nil {
+		return err
+	}
+	keys, err := keydir.List(dir)
+	if err != nil {
+		return faultOf(err)
+	}
+	if len(keys) == 0 {
+		return usagef("%s has no key to follow; run: passgate keys new --dir %s", dir, dir)
+	}
+	algorithm, err := c.algorithm(keys)
+	if err != nil {
+		return err
+	}
+	r, err := keydir.Rotate(dir, algorithm, p.now(), c.SignAfter, verifyFor)
+	if err != nil {
+		return faultOf(err)
+	}
+	if err := p.say("made the %s key %s in %s; it signs from %s", algorithm, r.Made.Signer.KeyID(), dir, stamp(r.Made.Signs)); err != nil {
+		return err
+	}
+	for _, k := range r.Retired {
+		if err := p.say("the %s key %s verifies until %s", k.Signer.Key().Algorithm, k.Signer.KeyID(), stamp(k.Retired)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settings returns the key directory and how long its keys verify after the new one signs.
+func (c *keysRotateCommand) settings(p *program) (string, time.Duration, error) {
+	if c.VerifyFor != nil {
+		dir, err := c.dirOnly(p)
+		return dir, *c.VerifyFor, err
+	}
+	dir, cfg, err := c.load(p)
+	if err != nil {
+		return "", 0, err
+	}
+	ttl := defaultTokenTTL
+	if cfg != nil && cfg.Accounts != nil {
+		ttl = cfg.Accounts.TokenTTL
+	}
+	return dir, ttl + verifyMargin, nil
+}
+
+type keysListCommand struct {
+	keyDirFlags
+	JSON bool `name:"json" help:"Print each key as JSON, one a line."`
+}
+
+// keyView is what is shown of a key.
+type keyView struct {
+	ID        string           `json:"kid"`
+	Algorithm keyset.Algorithm `json:"alg"`
+	State     string           `json:"state"` // signing, verifying, next or retired
+	Made      string           `json:"made"`  // RFC 3339, as the other times
+	Signs     string           `json:"signs_from"`
+	Retires   string           `json:"retires,omitzero"`
+}
+
+func (c *keysListCommand) Run(p *program) error {
+	dir, err := c.dirOnly(p)
+	if err != nil {
+		return err
+	}
+	keys, err := keydir.List(dir)
+	if err != nil {
+		return faultOf(err)
+	}
+	now := p.now()
+	ring, err := keyset.NewRing(func() time.Time { return now }, nil, keys...)
+	if err != nil {
+		return err
+	}
+	signing := ""
+	if s, err := ring.Signer(); err == nil {
+		signing = s.KeyID()
+	}
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	if !c.JSON {
+		fmt.Fprintln(table, "KID\tALG\tSTATE\tMADE\tSIGNS FROM\tRETIRES")
+	}
+	for _, k := range keys {
+		v := keyView{
+			ID: k.Signer.KeyID(), Algorithm: k.Signer.Key().Algorithm, State: stateOf(k, signing, now), Made: stamp(k.Made), Signs: stamp(k.Signs),
+		}
+		if !k.Retired.IsZero() {
+			v.Retires = stamp(k.Retired)
+		}
+		if c.JSON {
+			if err := printJSONLine(p.stdout, v); err != nil {
+				return err
+			}
+			continue
+		}
+		if v.Retires == "" {
+			v.Retires = "-"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Algorithm, v.State, v.Made, v.Signs, v.Retires)
+	}
+	for _, k := range keys {
+		if k.RetiredAt(now.Add(-keptRetired)) {
+			fmt.Fprintf(p.stderr, "passgate: note: the key %s is retired for more than 30 days; its file may be removed\n", k.Signer.KeyID())
+		}
+	}
+	return table.Flush()
+}
+
+// stateOf says what a key does now, where signing is the kid of the one that signs.
+func stateOf(k keyset.RingKey, signing string, now time.Time) string {
+	switch {
+	case k.RetiredAt(now):
+		return "retired"
+	case k.Signer.KeyID() == signing:
+		return "signing"
+	case now.Before(k.Signs):
+		return "next"
+	}
+	return "verifying"
+}
+
+// say prints one line.
+func (p *program) say(format string, args ...any) error {
+	_, err := fmt.Fprintln(p.stdout, terminal.Line(fmt.Sprintf(format, args...)))
+	return err
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
