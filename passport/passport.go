@@ -1,8 +1,23 @@
 // Package passport owns the format of the X-Passport header, with which passgate tells the services
 // behind it who is calling, so that none of them looks at a token again.
 //
-// A passport is believed because of who delivers it: passgate sets it on every request and removes what a
-// client sent. A service must be reachable through passgate's Envoy only.
+// Where passgate has a signing key it sends X-Passport-Signature too, and a service proves with a [Verifier] that
+// passgate made the passport, and lately:
+//
+//	v, err := passport.NewVerifier(ctx, passport.Options{JWKSURL: "http://passgate:8080/.well-known/jwks.json"})
+//	…
+//	http.Handle("/orders", v.Middleware(orders))             // or grpc.UnaryInterceptor(v.UnaryServerInterceptor())
+//	…
+//	p, ok := passport.FromContext(r.Context())               // in the handler
+//
+// What is signed is the value of X-Passport and nothing else. X-User-ID, X-User-Role, X-User-Permissions and
+// X-Proxy-State are not, nor are the method, the path and the body: a service that verifies takes the identity
+// from [FromContext] and from no header.
+//
+// A passport is not made for one request or one service. Who sees one, a service behind passgate or its log, can
+// show it to every other service behind the same passgate until it is older than [Options].MaxAge. So a signature
+// does not stand in for the network: a service must be reachable through passgate's Envoy only, which sets the
+// passport on every request and removes what a client sent. Without a signature that is all there is to believe.
 package passport
 
 import (
