@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/passgate/passgate/internal/account"
 	"github.com/passgate/passgate/internal/audit"
@@ -17,6 +15,7 @@ import (
 	"github.com/passgate/passgate/internal/door/accountapi"
 	"github.com/passgate/passgate/internal/idempotency"
 	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/metric"
 	"github.com/passgate/passgate/internal/policy"
 	"github.com/passgate/passgate/internal/store/memstore"
 	"github.com/passgate/passgate/internal/store/redisstore"
@@ -29,6 +28,10 @@ type accounts struct {
 	sql   *sqlstore.Store
 	redis *redisstore.Store // nil without Redis
 	keys  idempotency.Store
+
+	hashes *prometheus.CounterVec
+	hasher *account.Hasher // of the configuration in use: one pool, however often that is reloaded
+	of     account.HasherOptions
 }
 
 // openAccounts opens the stores. None of them need answer yet.
@@ -42,6 +45,9 @@ func openAccounts(cfg *config.Config, now func() time.Time, registry prometheus.
 		return nil, errors.Join(err, sql.Close())
 	}
 	a := &accounts{sql: sql, redis: redis, keys: memstore.New(now)}
+	a.hashes = metric.Of(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "passgate_password_hashes_total", Help: "Passwords hashed, and compared with a hash.",
+	}, []string{"operation"}))
 	commands := map[string]func() int64{"sql": sql.Commands}
 	if redis != nil {
 		a.keys = redis
@@ -84,35 +90,39 @@ func (a *accounts) dependencies() map[string]func(context.Context) error {
 	return needs
 }
 
+// hasherFor returns the hasher that a configuration asks for, the one in use if it is that.
+func (a *accounts) hasherFor(c *config.Accounts) (*account.Hasher, error) {
+	if a.hasher != nil && a.of.Cost == c.BcryptCost && a.of.Queue == c.HashQueue {
+		return a.hasher, nil
+	}
+	o := account.HasherOptions{Cost: c.BcryptCost, Queue: c.HashQueue, Worked: func(operation string) { a.hashes.WithLabelValues(operation).Inc() }}
+	hasher, err := account.NewHasher(o)
+	if err == nil {
+		a.hasher, a.of = hasher, o
+	}
+	return hasher, err
+}
+
 // newAccountAPI joins the door of accounts with what is behind it.
-func newAccountAPI(cfg *config.Config, a *accounts, now func() time.Time, log *slog.Logger, recorder *audit.Recorder, registry prometheus.Registerer) (*accountapi.Handler, error) {
-	c := cfg.Accounts
-	signer, err := c.Issuer.MintKey.Signer()
+func (s *servers) newAccountAPI(cfg *config.Config, from sources, recorder *audit.Recorder) (*accountapi.Handler, error) {
+	c, a := cfg.Accounts, s.accounts
+	signers, seal, err := signersOf(cfg, s.now)
 	if err != nil {
 		return nil, err
 	}
-	secret, err := signer.Derive("passgate idempotency")
+	guard, err := idempotency.New(faulty.keys(a.keys), seal, cfg.Idempotency.TTL)
 	if err != nil {
 		return nil, err
 	}
-	guard, err := idempotency.New(faulty.keys(a.keys), secret, cfg.Idempotency.TTL)
-	if err != nil {
-		return nil, err
-	}
-	hashes := promauto.With(registry).NewCounterVec(prometheus.CounterOpts{
-		Name: "passgate_password_hashes_total", Help: "Passwords hashed, and compared with a hash.",
-	}, []string{"operation"})
-	hasher, err := account.NewHasher(account.HasherOptions{
-		Cost: c.BcryptCost, Queue: c.HashQueue, Worked: func(operation string) { hashes.WithLabelValues(operation).Inc() },
-	})
+	hasher, err := a.hasherFor(c)
 	if err != nil {
 		return nil, err
 	}
 	service := account.New(account.Options{
 		Store:        faulty.accounts(a.sql),
 		Hasher:       hasher,
-		Minter:       minter{signer},
-		Now:          now,
+		Minter:       minter{signers},
+		Now:          s.now,
 		Issuer:       c.Issuer.Issuer,
 		Audience:     first(c.Issuer.Audiences),
 		UserPrefix:   c.Issuer.UserPrefix,
@@ -124,13 +134,28 @@ func newAccountAPI(cfg *config.Config, a *accounts, now func() time.Time, log *s
 	return accountapi.New(accountapi.Options{
 		Accounts:   service,
 		Guard:      guard,
-		Decider:    recorder.Door(accountsDoor, newAccountEngine(cfg, now)),
+		Decider:    recorder.Door(accountsDoor, newAccountEngine(cfg, from, s.now)),
 		UserPrefix: c.Issuer.UserPrefix,
 		MaxBody:    int64(cfg.Limits.Body),
 		NewID:      newID,
-		Log:        log,
-		Registerer: registry,
+		Log:        s.log.Logger,
+		Registerer: s.registry,
 	}), nil
+}
+
+// signersOf returns what signs the tokens of accounts, and a secret that every replica with the configuration has.
+func signersOf(cfg *config.Config, now func() time.Time) (signers, []byte, error) {
+	issuer := cfg.Accounts.Issuer
+	if cfg.Keys != nil && cfg.Keys.Issuer == issuer.Name {
+		ring, err := newRing(cfg, now)
+		return ring, cfg.Keys.Seal, err
+	}
+	signer, err := issuer.MintKey.Signer()
+	if err != nil {
+		return nil, nil, err
+	}
+	secret, err := signer.Derive("passgate idempotency")
+	return soleSigner{signer}, secret, err
 }
 
 func first(list []string) string {
@@ -140,20 +165,49 @@ func first(list []string) string {
 	return list[0]
 }
 
+// signers are keys that follow each other.
+type signers interface {
+	Signer() (*keyset.Signer, error)               // of what is begun now
+	SignerOf(keyID string) (*keyset.Signer, error) // of what was begun with that key
+}
+
+var _ signers = (*keyset.Ring)(nil)
+
+// soleSigner is a key that none follows.
+type soleSigner struct{ sole *keyset.Signer }
+
+// Signer implements [signers].
+func (s soleSigner) Signer() (*keyset.Signer, error) { return s.sole, nil }
+
+// SignerOf implements [signers].
+func (s soleSigner) SignerOf(keyID string) (*keyset.Signer, error) {
+	if keyID != s.sole.KeyID() {
+		return nil, errors.New("the key that the token was to be signed with is gone")
+	}
+	return s.sole, nil
+}
+
 // minter signs the tokens of accounts.
-type minter struct{ signer *keyset.Signer }
+type minter struct{ signers signers }
 
 var _ account.Minter = minter{}
 
-// KeyID implements [account.Minter].
-func (m minter) KeyID() string { return m.signer.KeyID() }
+// KeyID implements [account.Minter]. Where no key may sign now it is one that Mint does not know.
+func (m minter) KeyID() string {
+	signer, err := m.signers.Signer()
+	if err != nil {
+		return ""
+	}
+	return signer.KeyID()
+}
 
 // Mint implements [account.Minter].
 func (m minter) Mint(keyID string, c account.Claims) (string, error) {
-	if keyID != m.signer.KeyID() {
-		return "", errors.New("the key that the token was to be signed with is gone")
+	signer, err := m.signers.SignerOf(keyID)
+	if err != nil {
+		return "", err
 	}
-	return jwtauth.MintAs(m.signer, keyID, c)
+	return jwtauth.MintAs(signer, keyID, c)
 }
 
 // accountsDoor is the door of the account API in logs and metrics.
@@ -172,10 +226,10 @@ func accountPolicy(cfg *config.Config) *policy.Policy {
 }
 
 // newAccountEngine returns an engine that asks one thing of every request: a token of the issuer of accounts.
-func newAccountEngine(cfg *config.Config, now func() time.Time) *authz.Engine {
+func newAccountEngine(cfg *config.Config, from sources, now func() time.Time) *authz.Engine {
 	return authz.New(authz.Options{
 		Policy:    accountPolicy(cfg),
-		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: newJWTVerifier(cfg, cfg.Issuers)},
+		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: newJWTVerifier(cfg, from)},
 		Stamper:   cfg.Stamper,
 		Now:       now,
 		NewID:     newID,

@@ -116,7 +116,7 @@ func attackEngine(t *testing.T, limit config.Size) *authz.Engine {
 	if limit != 0 {
 		cfg.Limits.Token = limit
 	}
-	return newEngine(cfg, cfg.Issuers, func() time.Time { return attackNow })
+	return newEngine(cfg, sources{issuers: cfg.Issuers}, func() time.Time { return attackNow })
 }
 
 // attack is a token and the code that Check answers it with: ok for those that must be let in, without which

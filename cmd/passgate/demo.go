@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +20,7 @@ import (
 	"github.com/passgate/passgate/envoy"
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/sample"
+	"github.com/passgate/passgate/internal/verifier/apikey"
 )
 
 //go:embed demo.yaml
@@ -69,7 +72,7 @@ func (c *demoCommand) Run(ctx context.Context, p *program) error {
 		return err
 	}
 
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := untilHangUp(ctx)
 	defer stop()
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.runPassgate(running) })
@@ -133,6 +136,7 @@ type demo struct {
 	redis   string // "": there is none
 	config  *config.Config
 	tokens  []*demoToken // a good and an expired one, once the tour has begun
+	apiKey  apikey.Key
 }
 
 func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
@@ -140,6 +144,17 @@ func (d *demo) file(name string) string { return filepath.Join(d.dir, name) }
 // configure writes the files of the demo and reads its configuration, as serve would.
 func (d *demo) configure() error {
 	if err := config.GenerateKey(d.file("demo.key")); err != nil {
+		return err
+	}
+	passports := d.file("passport.key")
+	silent := *d.program
+	silent.stdout, silent.stderr = io.Discard, io.Discard
+	if err := (&keysNewCommand{Out: &passports}).Run(&silent); err != nil {
+		return err
+	}
+	d.apiKey = apikey.Generate()
+	build := apikeyNewCommand{Name: "build", UserID: "build", Permission: []string{"read"}}
+	if err := os.WriteFile(d.file("api-keys.yaml"), []byte("keys:\n"+build.entry(apikey.Digest(string(d.apiKey)), time.Time{})), 0o600); err != nil {
 		return err
 	}
 	if err := os.WriteFile(d.file("demo.yaml"), demoYAML, 0o600); err != nil {
@@ -168,17 +183,42 @@ func (d *demo) runPassgate(ctx context.Context) error {
 	defer logFile.Close()
 	p := *d.program
 	p.stderr = logFile
-	log, sink, closeLog := p.newLog(d.config)
-	defer closeLog()
-	return serve(ctx, d.config, log, sink.Collector(), p.now)
+	log := p.newLog(d.config)
+	defer log.close()
+	return serve(ctx, d.config, log, p.now, nil)
 }
 
+// runUpstream runs the upstream once passgate has keys to show: its first request would find it without any.
 func runUpstream(ctx context.Context) error {
+	if !waitForPort(ctx, demoHTTP) {
+		return nil
+	}
 	l, err := net.Listen("tcp", demoUpstream)
 	if err != nil {
 		return err
 	}
-	return serveHTTP(ctx, &http.Server{Handler: sample.Handler(), ReadHeaderTimeout: 5 * time.Second}, l, time.Second)
+	handler, err := sample.VerifyingHandler(ctx, "http://"+demoHTTP+config.KeysPath)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	return serveHTTP(ctx, &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}, l, time.Second)
+}
+
+// waitForPort reports that something listens at an address; it does not where ctx ends first.
+func waitForPort(ctx context.Context, address string) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if c, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+			c.Close()
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
 }
 
 // runEnvoy runs Envoy until ctx ends. That it ends by itself is an error, with the end of what it said.

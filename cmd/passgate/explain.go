@@ -70,7 +70,11 @@ func (c *explainCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	d := newEngine(cfg, cfg.Issuers, p.now).Decide(ctx, r)
+	from, err := p.commandSources(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	d := newEngine(cfg, from, p.now).Decide(ctx, r)
 	return c.print(p, &d, r.Trace)
 }
 

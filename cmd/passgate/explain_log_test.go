@@ -33,7 +33,7 @@ func logOf(t *testing.T, c *cli, file string, r *authz.Request) (line, code stri
 	}
 	var out bytes.Buffer
 	now := c.program(nil, nil).now
-	door := newRecorder(cfg, slog.New(slog.NewJSONHandler(&out, nil)), nil).Door("test", newEngine(cfg, cfg.Issuers, now))
+	door := newRecorder(cfg, slog.New(slog.NewJSONHandler(&out, nil)), nil).Door("test", newEngine(cfg, sources{issuers: cfg.Issuers}, now))
 	d := door.Decide(t.Context(), r)
 	return out.String(), problem.Code(&d)
 }
@@ -163,7 +163,7 @@ func TestExplainLogOfTheAccountAPI(t *testing.T) {
 	}
 	var log bytes.Buffer
 	recorder := audit.New(audit.Options{Log: slog.New(slog.NewJSONHandler(&log, nil))})
-	recorder.Door(accountsDoor, newAccountEngine(cfg, time.Now)).Decide(t.Context(), &authz.Request{Method: "GET", Host: "localhost", Path: account.MePath})
+	recorder.Door(accountsDoor, newAccountEngine(cfg, sources{issuers: cfg.Issuers}, time.Now)).Decide(t.Context(), &authz.Request{Method: "GET", Host: "localhost", Path: account.MePath})
 	c.stdin = log.String()
 	o := c.run(t, "explain", "--config", file, "--log", "-").must(t, exitNo)
 	o.mustHold(t, "DENY 401 missing_credentials")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,16 +21,21 @@ func (c *gatewayCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	log, _, closeLog := p.newLog(cfg)
-	defer closeLog()
-	engine := newEngine(cfg, cfg.Issuers, p.now)
-	recorder := newRecorder(cfg, log, nil)
+	ctx, stop := untilHangUp(ctx)
+	defer stop()
+	from, err := p.commandSources(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	log := p.newLog(cfg)
+	defer log.close()
+	recorder := newRecorder(cfg, log.Logger, nil)
 	server := jsonlines.New(jsonlines.Options{
-		Decider: recorder.Door("jsonlines", engine),
+		Decider: recorder.Door("jsonlines", newEngine(cfg, from, p.now)),
 		Init: func(key string) authz.Decider {
-			return recorder.Door("jsonlines", engineWithKey(cfg, key, p.now))
+			return recorder.Door("jsonlines", engineWithKey(cfg, from, key, p.now))
 		},
-		Log: log,
+		Log: log.Logger,
 	})
 	// A read from standard input does not end with the context: the answer to a signal is to stop reading.
 	done := make(chan error, 1)
@@ -44,8 +50,8 @@ func (c *gatewayCommand) Run(ctx context.Context, p *program) error {
 
 // engineWithKey returns an engine in which the key of an init message is the first issuer's only one. A key
 // that cannot be read leaves that issuer without any, so that it takes no token.
-func engineWithKey(cfg *config.Config, material string, now func() time.Time) *authz.Engine {
-	issuers := slices.Clone(cfg.Issuers)
+func engineWithKey(cfg *config.Config, from sources, material string, now func() time.Time) *authz.Engine {
+	issuers := slices.Clone(from.issuers)
 	if len(issuers) == 0 {
 		issuers = config.Gateway().Issuers
 	}
@@ -58,7 +64,9 @@ func engineWithKey(cfg *config.Config, material string, now func() time.Time) *a
 	for _, k := range keys {
 		issuers[0].Algorithms = append(issuers[0].Algorithms, k.Algorithm)
 	}
-	return newEngine(cfg, issuers, now)
+	from.issuers, from.keys = issuers, maps.Clone(from.keys)
+	delete(from.keys, issuers[0].Name)
+	return newEngine(cfg, from, now)
 }
 
 // initKeys reads jwt_public_key: PEM, a JWK or a JWKS is asymmetric, any other text an HS256 secret. What

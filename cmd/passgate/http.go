@@ -17,38 +17,45 @@ import (
 const (
 	headTime      = 10 * time.Second
 	idleTime      = 2 * time.Minute
+	envoyIdleTime = 70 * time.Minute // longer than Envoy's hour, so that a connection ends at its side
 	accountAnswer = 45 * time.Second // of an account call, with all its waiting; its body has a time of its own
 	maxStreams    = 250              // of one HTTP/2 connection
 )
 
-// webServer serves the account API and the proxy.
+// webServer serves what passgate answers itself, and the proxy.
 type webServer struct {
 	http.Server
 	proxied sync.WaitGroup // requests of the proxy, also after one has become a WebSocket
 }
 
-// newWebServer returns the server of the account API and the proxy, either of which may be nil. What each one
-// serves is told by the request target as it came: nothing cleans a path before it is judged.
-func newWebServer(accounts, proxied http.Handler, maxHead int, log *slog.Logger) *webServer {
-	if accounts == nil {
-		accounts = http.NotFoundHandler()
-	}
+// webHandlers are what a [webServer] serves. Either may be nil.
+type webHandlers struct {
+	own     http.Handler // the account API and public keys, or ext_authz over HTTP
+	proxied http.Handler
+}
+
+// newWebServer returns a server of the handlers that are current when a request comes. Which one that is for is told
+// by the request target as it came: nothing cleans a path before it is judged.
+func newWebServer(current func() webHandlers, maxHead int, log *slog.Logger) *webServer {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	s := &webServer{}
 	s.Server = http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			c := http.NewResponseController(w)
-			if proxied != nil && proxy.Owns(r.RequestURI) {
+			c, to := http.NewResponseController(w), current()
+			if to.proxied != nil && proxy.Owns(r.RequestURI) {
 				_ = c.SetWriteDeadline(time.Time{}) // that of an earlier call on the connection would cut a stream
 				s.proxied.Add(1)
 				defer s.proxied.Done()
-				proxied.ServeHTTP(w, r)
+				to.proxied.ServeHTTP(w, r)
 				return
 			}
 			_ = c.SetWriteDeadline(time.Now().Add(accountAnswer))
-			accounts.ServeHTTP(w, r)
+			if to.own == nil {
+				to.own = http.NotFoundHandler()
+			}
+			to.own.ServeHTTP(w, r)
 		}),
 		Protocols:         &protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},

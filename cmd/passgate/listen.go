@@ -15,14 +15,14 @@ import (
 
 // listeners are the addresses of a process, taken before anything is served.
 type listeners struct {
-	grpc, ops   net.Listener
-	http, debug net.Listener // nil: not asked for
+	grpc, ops              net.Listener
+	http, authzHTTP, debug net.Listener // nil: not asked for
 }
 
 // listen takes the addresses that the configuration names.
 func (s *servers) listen() (*listeners, error) {
 	l := &listeners{}
-	at := s.cfg.Listen
+	at, maxHead := s.first.Listen, int(s.first.Limits.Headers)
 	takes := []struct {
 		wanted bool
 		into   *net.Listener
@@ -30,7 +30,8 @@ func (s *servers) listen() (*listeners, error) {
 	}{
 		{true, &l.grpc, func() (net.Listener, error) { return listenGRPC(at.GRPC) }},
 		{true, &l.ops, func() (net.Listener, error) { return net.Listen("tcp", at.Ops) }},
-		{s.web != nil, &l.http, func() (net.Listener, error) { return listenHTTP(at.HTTP, int(s.cfg.Limits.Headers), s.refused.Inc) }},
+		{s.web != nil, &l.http, func() (net.Listener, error) { return listenHTTP(at.HTTP, maxHead, s.refused.Inc) }},
+		{s.authzHTTP != nil, &l.authzHTTP, func() (net.Listener, error) { return listenHTTP(at.AuthzHTTP, maxHead, s.refused.Inc) }},
 		{at.Debug != "", &l.debug, func() (net.Listener, error) { return net.Listen("tcp", at.Debug) }},
 	}
 	for _, take := range takes {
@@ -49,7 +50,7 @@ func (s *servers) listen() (*listeners, error) {
 
 // close gives up the addresses.
 func (l *listeners) close() {
-	for _, taken := range []net.Listener{l.grpc, l.ops, l.http, l.debug} {
+	for _, taken := range []net.Listener{l.grpc, l.ops, l.http, l.authzHTTP, l.debug} {
 		if taken != nil {
 			taken.Close()
 		}
@@ -61,6 +62,9 @@ func (l *listeners) addresses() []any {
 	all := []any{"grpc", l.grpc.Addr().String(), "ops", l.ops.Addr().String()}
 	if l.http != nil {
 		all = append(all, "http", l.http.Addr().String())
+	}
+	if l.authzHTTP != nil {
+		all = append(all, "authz_http", l.authzHTTP.Addr().String())
 	}
 	if l.debug != nil {
 		all = append(all, "debug", l.debug.Addr().String())

@@ -21,24 +21,37 @@ import (
 // logBytes is how much of the log is held while its reader is slow.
 const logBytes = 4 << 20
 
-// newLog returns a logger of JSON lines to standard error that never blocks. closeLog writes out what is
-// held, for a second at most.
-func (p *program) newLog(cfg *config.Config) (log *slog.Logger, sink *logsink.Writer, closeLog func()) {
+// processLog is the log of a process that serves.
+type processLog struct {
+	*slog.Logger
+	sink  *logsink.Writer
+	level *slog.LevelVar
+}
+
+// newLog returns a log of JSON lines to standard error that never blocks.
+func (p *program) newLog(cfg *config.Config) *processLog {
 	// Losing the reader of the log must not end the process, as Go has SIGPIPE do for standard error.
 	signal.Ignore(syscall.SIGPIPE)
 	// There net/http writes what an upstream sent unasked, byte for byte.
 	stdlog.SetOutput(io.Discard)
-	sink = logsink.New(p.stderr, logBytes)
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+	l := &processLog{sink: logsink.New(p.stderr, logBytes), level: new(slog.LevelVar)}
+	l.Logger = slog.New(slog.NewJSONHandler(terminal.JSON(l.sink), &slog.HandlerOptions{Level: l.level}))
+	l.follow(cfg)
+	return l
+}
+
+// follow takes the level from a configuration.
+func (l *processLog) follow(cfg *config.Config) {
+	if err := l.level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		panic(fmt.Sprintf("the configuration was accepted with the log level %q", cfg.Log.Level))
 	}
-	log = slog.New(slog.NewJSONHandler(terminal.JSON(sink), &slog.HandlerOptions{Level: level}))
-	return log, sink, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = sink.Close(ctx) // what could not be written cannot be told either
-	}
+}
+
+// close writes out what is held, for a second at most.
+func (l *processLog) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = l.sink.Close(ctx) // what could not be written cannot be told either
 }
 
 func newRecorder(cfg *config.Config, log *slog.Logger, registry prometheus.Registerer) *audit.Recorder {

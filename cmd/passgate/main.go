@@ -20,21 +20,20 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), endSignals()...)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// The first signal asks for an orderly end; after it, a second one ends the process as usual.
 	context.AfterFunc(ctx, stop)
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, now: time.Now}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
-// endSignals are those that ask for an orderly end. A hang-up is one, lest a closed terminal leave the demo's
-// Envoy behind, unless nohup has said that it is none.
-func endSignals() []os.Signal {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) {
-		signals = append(signals, syscall.SIGHUP)
+// untilHangUp returns a context that ends with a hang-up, too, unless nohup has said that it is none: a closed
+// terminal must not leave other processes behind.
+func untilHangUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	if signal.Ignored(syscall.SIGHUP) {
+		return context.WithCancel(ctx)
 	}
-	return signals
+	return signal.NotifyContext(ctx, syscall.SIGHUP)
 }
 
 // program is what a command may touch of the world.
@@ -69,7 +68,9 @@ type commands struct {
 	Test     testCommand     `cmd:"" help:"Run policy test files: requests and the decisions expected."`
 	Config   configCommand   `cmd:"" help:"Validate or show the configuration."`
 	Token    tokenCommand    `cmd:"" help:"Mint or inspect a token."`
-	Passport passportCommand `cmd:"" help:"Decode an X-Passport value."`
+	Passport passportCommand `cmd:"" help:"Decode or verify an X-Passport value."`
+	Keys     keysCommand     `cmd:"" help:"Make, list and rotate the keys of a directory."`
+	APIKey   apikeyCommand   `cmd:"" name:"apikey" help:"Make an API key."`
 	Users    usersCommand    `cmd:"" help:"List and change accounts."`
 	Version  versionCommand  `cmd:"" help:"Print version, commit and Go version."`
 	Help     helpCommand     `cmd:"" help:"Show help for passgate or one of its commands."`

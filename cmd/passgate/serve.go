@@ -5,23 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"net/http"
+	"net"
+	"os"
+	"os/signal"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/passgate/passgate/internal/audit"
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/door/extauthz"
 	"github.com/passgate/passgate/internal/door/ops"
-	"github.com/passgate/passgate/internal/door/proxy"
+	"github.com/passgate/passgate/internal/metric"
 )
 
 type serveCommand struct {
@@ -42,13 +43,26 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	log, sink, closeLog := p.newLog(cfg)
-	defer closeLog()
-	log.Info("configuration loaded", "file", cfg.File, "issuers", len(cfg.Issuers), "routes", len(cfg.Routes), "default_access", cfg.DefaultAccess.String())
+	log := p.newLog(cfg)
+	defer log.close()
+	log.Info("configuration loaded", summary(cfg)...)
 	for _, w := range cfg.Warnings {
 		log.Warn("unwise configuration", "warning", w.Error())
 	}
-	return serve(ctx, cfg, log, sink.Collector(), p.now)
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
+	return serve(ctx, cfg, log, p.now, &reload{
+		load: func() (*config.Config, error) {
+			return c.load(p, func() (*config.Config, error) { return config.Default(p.lookupEnv) })
+		},
+		hangUps: hangUps,
+	})
+}
+
+// summary is what is said of a configuration in the log.
+func summary(cfg *config.Config) []any {
+	return []any{"file", cfg.File, "issuers", len(cfg.Issuers), "routes", len(cfg.Routes), "default_access", cfg.DefaultAccess.String()}
 }
 
 // defaultWithKey returns the embedded configuration for a run without a file, after making the key that it
@@ -70,64 +84,72 @@ const accountsHealth = "passgate.accounts"
 
 // servers are all that one process serves.
 type servers struct {
-	cfg       *config.Config
-	log       *slog.Logger
+	first     *config.Config // that of the start, whose listeners and stores stay
+	log       *processLog
 	now       func() time.Time
 	registry  *prometheus.Registry
-	recorder  *audit.Recorder
-	engine    *authz.Engine
+	outside   *outside
+	inUse     atomic.Pointer[generation]
 	readiness ops.Readiness
 	check     *extauthz.GRPC
 	accounts  *accounts  // nil: not served
 	web       *webServer // nil: there is nothing to serve
+	authzHTTP *webServer // nil: not served
 	refused   prometheus.Counter
 }
 
 // newServers builds them. The caller closes them.
-func newServers(cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) (*servers, error) {
+func newServers(cfg *config.Config, log *processLog, now func() time.Time) (_ *servers, err error) {
 	v, _ := buildVersion()
-	s := &servers{cfg: cfg, log: log, now: now, registry: prometheus.NewRegistry()}
-	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ops.BuildInfo(v), logMetrics)
-	s.recorder = newRecorder(cfg, log, s.registry)
-	s.engine = newEngine(cfg, cfg.Issuers, now)
-	s.check = extauthz.NewGRPC(extauthz.GRPCOptions{
-		Decider:    s.recorder.Door("extauthz", s.engine),
-		Log:        log,
-		Registerer: s.registry,
-		Reflection: cfg.GRPC.Reflection,
-	})
-	s.readiness.ConfigurationLoaded(cfg.File, now())
-	var api, proxied http.Handler
+	s := &servers{first: cfg, log: log, now: now, registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ops.BuildInfo(v), log.sink.Collector())
+	s.outside = newOutside(now, log.Logger, s.registry)
+	s.outside.fresh = true
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
 	if cfg.Accounts != nil {
-		var err error
 		if s.accounts, err = openAccounts(cfg, now, s.registry); err != nil {
 			return nil, err
 		}
-		if api, err = newAccountAPI(cfg, s.accounts, now, log, s.recorder, s.registry); err != nil {
-			return nil, errors.Join(err, s.close())
-		}
 	}
-	if cfg.Proxy != nil {
-		proxied = proxy.New(proxy.Options{
-			Decider:        s.recorder.Door("proxy", s.engine),
-			Upstreams:      cfg.Proxy.Upstreams,
-			Timeout:        cfg.Proxy.Timeout,
-			TrustedProxies: cfg.TrustedProxy,
-			Log:            log,
-			Registerer:     s.registry,
-		})
+	first, err := s.newGeneration(cfg)
+	if err != nil {
+		return nil, err
 	}
+	s.inUse.Store(first)
+	s.readiness.ConfigurationLoaded(cfg.File, now())
+	s.readiness.Watch(s.outside.states)
+	s.check = extauthz.NewGRPC(extauthz.GRPCOptions{
+		Decider:    s,
+		Log:        log.Logger,
+		Registerer: s.registry,
+		Reflection: cfg.GRPC.Reflection,
+	})
+	s.refused = metric.Of(s.registry, prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "passgate_framing_refused_total",
+		Help: "Connections to listen.http and listen.authz_http that ended as a request could be framed in two ways.",
+	}))
 	if cfg.ServesHTTP() {
-		s.refused = promauto.With(s.registry).NewCounter(prometheus.CounterOpts{
-			Name: "passgate_framing_refused_total",
-			Help: "Connections to listen.http that ended as a request could be framed in two ways.",
-		})
-		s.web = newWebServer(api, proxied, int(cfg.Limits.Headers), log)
+		s.web = newWebServer(func() webHandlers { return s.inUse.Load().web }, int(cfg.Limits.Headers), log.Logger)
+	}
+	if cfg.Listen.AuthzHTTP != "" {
+		s.authzHTTP = newWebServer(func() webHandlers { return webHandlers{own: s.inUse.Load().authzHTTP} }, int(cfg.Limits.Headers), log.Logger)
+		s.authzHTTP.IdleTimeout = envoyIdleTime
+		s.authzHTTP.DisableGeneralOptionsHandler = true // it would answer OPTIONS * by 200, which is an allow
 	}
 	return s, nil
 }
 
+// Decide implements [authz.Decider] for the Check door, by the configuration in use.
+func (s *servers) Decide(ctx context.Context, r *authz.Request) authz.Decision {
+	return s.inUse.Load().check.Decide(ctx, r)
+}
+
 func (s *servers) close() error {
+	s.outside.close()
 	if s.accounts == nil {
 		return nil
 	}
@@ -135,9 +157,9 @@ func (s *servers) close() error {
 }
 
 // serve runs every server until ctx ends, and then drains: it says that it goes, answers on for as long as
-// its callers need to notice, and finishes what is in flight.
-func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics prometheus.Collector, now func() time.Time) (err error) {
-	s, err := newServers(cfg, log, logMetrics, now)
+// its callers need to notice, and finishes what is in flight. With a reload it follows its configuration.
+func serve(ctx context.Context, cfg *config.Config, log *processLog, now func() time.Time, reload *reload) (err error) {
+	s, err := newServers(cfg, log, now)
 	if err != nil {
 		return err
 	}
@@ -154,34 +176,41 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics
 	g, ending := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.check.Serve(l.grpc) })
 	g.Go(func() error {
-		return serveHTTP(stopped, ops.NewServer(ops.Handler(&s.readiness, s.registry), log), l.ops, time.Second)
+		return serveHTTP(stopped, ops.NewServer(ops.Handler(&s.readiness, s.registry), log.Logger), l.ops, time.Second)
 	})
 	if l.debug != nil {
-		g.Go(func() error { return serveHTTP(stopped, ops.NewDebugServer(log), l.debug, 0) })
+		g.Go(func() error { return serveHTTP(stopped, ops.NewDebugServer(log.Logger), l.debug, 0) })
 	}
 	drained := make(chan struct{}) // closed when drain.wait is over
 	var web sync.WaitGroup
-	if s.web != nil {
+	for server, listener := range map[*webServer]net.Listener{s.web: l.http, s.authzHTTP: l.authzHTTP} {
+		if server == nil {
+			continue
+		}
 		web.Add(1)
 		g.Go(func() error {
 			defer web.Done()
-			return s.web.serveUntil(drained, l.http, cfg.Drain.Timeout)
+			return server.serveUntil(drained, listener, cfg.Drain.Timeout)
 		})
 	}
 	if s.accounts != nil {
 		g.Go(func() error { s.watchStores(ending); return nil })
+	}
+	if reload != nil {
+		g.Go(func() error { s.follow(ending, reload); return nil })
 	}
 	g.Go(func() error {
 		defer stop()
 		<-ending.Done()
 		s.readiness.Drain()
 		s.check.Drain()
+		drain := s.inUse.Load().cfg.Drain
 		if ctx.Err() != nil { // asked to go, not driven by a server's failure
-			log.Info("draining", "wait", cfg.Drain.Wait.String(), "timeout", cfg.Drain.Timeout.String())
-			time.Sleep(cfg.Drain.Wait)
+			log.Info("draining", "wait", drain.Wait.String(), "timeout", drain.Timeout.String())
+			time.Sleep(drain.Wait)
 		}
 		close(drained)
-		timeout, cancel := context.WithTimeout(context.Background(), cfg.Drain.Timeout)
+		timeout, cancel := context.WithTimeout(context.Background(), drain.Timeout)
 		defer cancel()
 		s.check.Stop(timeout)
 		web.Wait()
@@ -196,7 +225,7 @@ func serve(ctx context.Context, cfg *config.Config, log *slog.Logger, logMetrics
 // watchStores tells readiness and health of the stores of accounts, until ctx ends.
 func (s *servers) watchStores(ctx context.Context) {
 	down := map[string]bool{}
-	watch(ctx, s.accounts.dependencies(), s.log, func(name string, err error) {
+	watch(ctx, s.accounts.dependencies(), s.log.Logger, func(name string, err error) {
 		s.readiness.Dependency(name, err)
 		delete(down, name)
 		if err != nil {

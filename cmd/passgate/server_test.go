@@ -4,14 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
 
 // server is `passgate serve` in this process.
@@ -28,8 +33,20 @@ type server struct {
 // What it has not ended by itself ends with the test.
 func startServer(t *testing.T, c *cli, more string) *server {
 	t.Helper()
+	return startServerWith(t, c, cliConfig+more)
+}
+
+// startServerWith is startServer with a configuration of the test's own.
+func startServerWith(t *testing.T, c *cli, text string) *server {
+	t.Helper()
+	return startServerOf(t, c, tempFile(t, "passgate.yaml", text))
+}
+
+// startServerOf is startServer with a file that is there.
+func startServerOf(t *testing.T, c *cli, file string) *server {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	s := &server{cli: c, config: tempFile(t, "passgate.yaml", cliConfig+more), stderr: new(syncBuffer), stop: stop, exited: make(chan int, 1)}
+	s := &server{cli: c, config: file, stderr: new(syncBuffer), stop: stop, exited: make(chan int, 1)}
 	go func() {
 		s.exited <- c.program(new(syncBuffer), s.stderr).run(ctx, []string{"serve", "--config", s.config})
 	}()
@@ -92,10 +109,17 @@ func dial(t *testing.T, address string) *grpc.ClientConn {
 // check asks for a GET of path with this token, "" for none.
 func check(t *testing.T, conn *grpc.ClientConn, path, token string) *authv3.CheckResponse {
 	t.Helper()
-	headers := map[string]string{":path": path, ":method": "GET", ":authority": "localhost"}
-	if token != "" {
-		headers["authorization"] = "Bearer " + token
+	if token == "" {
+		return checkWith(t, conn, path, nil)
 	}
+	return checkWith(t, conn, path, map[string]string{"authorization": "Bearer " + token})
+}
+
+// checkWith is check with headers, whose names are in lower case.
+func checkWith(t *testing.T, conn *grpc.ClientConn, path string, more map[string]string) *authv3.CheckResponse {
+	t.Helper()
+	headers := map[string]string{":path": path, ":method": "GET", ":authority": "localhost"}
+	maps.Copy(headers, more)
 	var list []*corev3.HeaderValue
 	for name, value := range headers {
 		list = append(list, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
@@ -129,4 +153,22 @@ func httpGet(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return response.StatusCode, string(body)
+}
+
+// hangUp sends this process, and so the server in it, a SIGHUP.
+func hangUp(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mintWith returns a token of these claims.
+func mintWith(t *testing.T, s *keyset.Signer, claims map[string]any) string {
+	t.Helper()
+	token, err := jwtauth.Mint(s, claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/policytest"
 	"github.com/passgate/passgate/internal/terminal"
+	"github.com/passgate/passgate/internal/verifier/introspect"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
 
@@ -27,10 +28,6 @@ func (c *testCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	engine, mint, err := newTestEngine(cfg, p.now)
-	if err != nil {
-		return err
-	}
 	var suites []policytest.Suite
 	passed, failed := 0, 0
 	for _, file := range c.File {
@@ -38,8 +35,12 @@ func (c *testCommand) Run(ctx context.Context, p *program) error {
 		if err != nil {
 			return err
 		}
+		engine, mint, err := newTestEngine(cfg, tests, p.now)
+		if err != nil {
+			return err
+		}
 		suite := policytest.Suite{File: file}
-		for _, t := range tests {
+		for _, t := range tests.Tests {
 			result := t.Run(ctx, engine, mint)
 			suite.Results = append(suite.Results, result)
 			if len(result.Failures) > 0 {
@@ -48,7 +49,7 @@ func (c *testCommand) Run(ctx context.Context, p *program) error {
 		}
 		suites = append(suites, suite)
 		failed += suite.Failed()
-		passed += len(tests) - suite.Failed()
+		passed += len(tests.Tests) - suite.Failed()
 	}
 	fmt.Fprintf(p.stdout, "%d passed, %d failed\n", passed, failed)
 	if c.JUnit != "" {
@@ -74,9 +75,10 @@ func writeJUnit(file string, suites []policytest.Suite) error {
 	return f.Close()
 }
 
-// newTestEngine returns an engine whose issuers' keys are replaced by fresh ones, and what signs with them.
-// Each issuer signs with the first of its algorithms.
-func newTestEngine(cfg *config.Config, now func() time.Time) (*authz.Engine, policytest.Minter, error) {
+// newTestEngine returns an engine that asks nobody outside: its issuers' keys are replaced by fresh ones, and for
+// introspection servers the file answers. With it comes what signs with those keys. Each issuer signs with the first
+// of its algorithms.
+func newTestEngine(cfg *config.Config, file *policytest.File, now func() time.Time) (*authz.Engine, policytest.Minter, error) {
 	issuers := slices.Clone(cfg.Issuers)
 	signers := map[string]*keyset.Signer{} // by iss
 	for i := range issuers {
@@ -90,7 +92,11 @@ func newTestEngine(cfg *config.Config, now func() time.Time) (*authz.Engine, pol
 		}
 		signers[issuer.Issuer] = signer
 	}
-	engine := newEngine(cfg, issuers, now)
+	from := sources{issuers: issuers}
+	if len(cfg.Introspection) > 0 {
+		from.opaque = newIntrospection(cfg, now, func(config.Introspection) introspect.Asker { return fileAsker{file} }, nil)
+	}
+	engine := newEngine(cfg, from, now)
 	mint := func(claims map[string]any) (string, error) {
 		claims = withDefaults(claims, issuers, now())
 		iss, _ := claims["iss"].(string)
@@ -105,6 +111,12 @@ func newTestEngine(cfg *config.Config, now func() time.Time) (*authz.Engine, pol
 	}
 	return engine, mint, nil
 }
+
+// fileAsker answers as a policy test file says.
+type fileAsker struct{ file *policytest.File }
+
+// Ask implements [introspect.Asker].
+func (a fileAsker) Ask(_ context.Context, token string) ([]byte, error) { return a.file.Answer(token) }
 
 // withDefaults returns claims with what a test need not write.
 func withDefaults(claims map[string]any, issuers []config.Issuer, now time.Time) map[string]any {

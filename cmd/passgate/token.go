@@ -13,6 +13,7 @@ import (
 
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/terminal"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
@@ -39,7 +40,11 @@ func (c *tokenMintCommand) Run(p *program) error {
 	if i < 0 {
 		return usagef("--issuer: %s names no issuer %q; it has %s", cfg.File, c.Issuer, issuerNames(cfg))
 	}
-	token, err := c.mint(cfg.Issuers[i], p.now())
+	signer, err := mintSigner(cfg, cfg.Issuers[i], p.now)
+	if err != nil {
+		return err
+	}
+	token, err := c.mint(cfg.Issuers[i], signer, p.now())
 	if err != nil {
 		return err
 	}
@@ -48,19 +53,27 @@ func (c *tokenMintCommand) Run(p *program) error {
 }
 
 // mint signs a token that the issuer accepts.
-func (c *tokenMintCommand) mint(issuer config.Issuer, now time.Time) (string, error) {
-	if issuer.MintKey == nil {
-		return "", usagef("--issuer: %s has no secret here to sign with: a public key cannot, and that of the embedded default is made by passgate serve", issuer.Name)
-	}
-	signer, err := issuer.MintKey.Signer()
-	if err != nil {
-		return "", err
-	}
+func (c *tokenMintCommand) mint(issuer config.Issuer, signer *keyset.Signer, now time.Time) (string, error) {
 	claims, err := c.claims(issuer, now)
 	if err != nil {
 		return "", err
 	}
 	return jwtauth.Mint(signer, claims)
+}
+
+// mintSigner returns what signs for an issuer: the newest key of the directory that is its own, or its secret.
+func mintSigner(cfg *config.Config, issuer config.Issuer, now func() time.Time) (*keyset.Signer, error) {
+	if cfg.Keys != nil && cfg.Keys.Issuer == issuer.Name {
+		ring, err := newRing(cfg, now)
+		if err != nil {
+			return nil, err
+		}
+		return ring.Signer()
+	}
+	if issuer.MintKey == nil {
+		return nil, usagef("--issuer: %s has no secret here to sign with: a public key cannot, and that of the embedded default is made by passgate serve", issuer.Name)
+	}
+	return issuer.MintKey.Signer()
 }
 
 func (c *tokenMintCommand) claims(issuer config.Issuer, now time.Time) (map[string]any, error) {
@@ -118,9 +131,13 @@ func (c *tokenInspectCommand) Run(ctx context.Context, p *program) error {
 	if err := printUnverified(p.stdout, token); err != nil {
 		return err
 	}
+	from, err := p.commandSources(ctx, cfg)
+	if err != nil {
+		return err
+	}
 	accepted := false
 	for _, issuer := range cfg.Issuers {
-		verifier := newJWTVerifier(cfg, []config.Issuer{issuer})
+		verifier := newJWTVerifier(cfg, sources{issuers: []config.Issuer{issuer}, keys: from.keys})
 		identity, err := verifier.Verify(ctx, authz.Credential{Kind: authz.KindJWT, Value: token}, p.now())
 		if err != nil {
 			fmt.Fprintf(p.stdout, "issuer %s: refused: %v\n", issuer.Name, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/passgate/passgate/internal/account"
+	"github.com/passgate/passgate/passport"
 )
 
 // tourStep is one request of the tour and what must come of it.
@@ -37,7 +38,18 @@ type tourStep struct {
 }
 
 // demoToken is a token that is shown by its name once it was printed.
-type demoToken struct{ name, value string }
+type demoToken struct {
+	name, value string
+	header      string // what stands before it in a request, "" for that of a bearer token
+}
+
+// line returns the header that carries value, the token or what stands for it.
+func (t *demoToken) line(value string) string {
+	if t.header == "" {
+		return "Authorization: Bearer " + value
+	}
+	return t.header + value
+}
 
 // tour walks through the steps and prints each with its real answer. The error is errNo if an answer is
 // not the expected one.
@@ -46,10 +58,13 @@ func (d *demo) tour(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !waitForPort(ctx, demoUpstream) {
+		return ctx.Err()
+	}
 	if err := waitForCheck(ctx); err != nil {
 		return err
 	}
-	d.printf("passgate stands behind Envoy on http://%s; the upstream answers with what it was sent.\nTwo tokens, for the lines below:\n\n", demoEnvoy)
+	d.printf("passgate stands behind Envoy on http://%s; the upstream answers with what it was sent.\nTwo tokens and an API key, for the lines below:\n\n", demoEnvoy)
 	for _, t := range d.tokens {
 		d.printf("%s=%s\n", t.name, t.value)
 	}
@@ -85,19 +100,25 @@ func (d *demo) steps() ([]tourStep, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.tokens = []*demoToken{reader, expired}
+	key := &demoToken{name: "KEY", value: string(d.apiKey), header: "X-API-Key: "}
+	d.tokens = []*demoToken{reader, expired, key}
+	forged := passport.Passport{UserID: "root", TokenStatus: passport.StatusValid, IssuedAt: d.program.now().Unix()}.Encode()
 	ann := &demoToken{name: "ANN"}
 	const user = "/api/users/123"
-	key := "Idempotency-Key: " + uuid.NewString()
+	once := "Idempotency-Key: " + uuid.NewString()
 	const signUp = `{"email":"ann@example.com","password":"a long and private sentence","country":"IN","platform":"android"}`
 	steps := []tourStep{
 		{title: "No token: refused before the upstream sees anything.", method: "GET", path: user, status: 401,
 			want: []string{`"code":"missing_credentials"`}},
 		{title: "A good token: the upstream gets the caller's identity, and needs to verify nothing.", method: "GET", path: user, token: reader, status: 200,
-			want: []string{`"X-User-Id: user_123"`, `"X-User-Permissions: read"`, `"X-Proxy-State: ZnJlZTpJTjphbmRyb2lk"`, `"X-Passport: `}},
+			want: []string{`"X-User-Id: user_123"`, `"X-User-Permissions: read"`, `"X-Proxy-State: ZnJlZTpJTjphbmRyb2lk"`, `"X-Passport: `, `"passport_verified": true`}},
 		{title: "Forged identity headers: replaced, and look-alikes removed.", method: "GET", path: user, token: reader, status: 200,
 			headers: []string{"X-User-ID: root", "X.User.ID: root", "X-Passport: forged"},
 			want:    []string{`"X-User-Id: user_123"`}, wantNot: []string{"root", "forged"}},
+		{title: "Around Envoy, with a passport of one's own: the upstream verifies who signed it, and refuses.", address: demoUpstream, method: "GET", path: user, status: 401,
+			headers: []string{"X-Passport: " + forged}, want: []string{`"status":401`}},
+		{title: "An API key in place of a token. The upstream never sees it.", method: "GET", path: user, token: key, status: 200,
+			want: []string{`"X-User-Id: key:build"`, `"passport_verified": true`}, wantNot: []string{"pgk_", "$" + key.name}},
 		{title: "A forged header on a public route: nobody is named.", method: "GET", path: "/docs/intro", status: 200,
 			headers: []string{"X-User-ID: root"},
 			want:    []string{`"uri": "/docs/intro"`}, wantNot: []string{"root", "X-User"}},
@@ -109,9 +130,9 @@ func (d *demo) steps() ([]tourStep, error) {
 			want: []string{`"code":"token_expired"`, "Token expired"}},
 		{title: "A route that nobody has written down.", method: "GET", path: "/admin", token: reader, status: 403,
 			want: []string{`"code":"forbidden"`}},
-		{title: "Sign up. The Idempotency-Key is for the case that the answer gets lost.", method: "POST", path: account.SignUpPath, headers: []string{key}, body: signUp, status: 201,
+		{title: "Sign up. The Idempotency-Key is for the case that the answer gets lost.", method: "POST", path: account.SignUpPath, headers: []string{once}, body: signUp, status: 201,
 			want: []string{`"user_id":"user_`, `"token_type":"Bearer"`}, gives: ann},
-		{title: "Sign up again by the same key, as a client does that heard nothing: no second account, the same answer.", method: "POST", path: account.SignUpPath, headers: []string{key}, body: signUp, status: 201, gives: ann,
+		{title: "Sign up again by the same key, as a client does that heard nothing: no second account, the same answer.", method: "POST", path: account.SignUpPath, headers: []string{once}, body: signUp, status: 201, gives: ann,
 			header: "Idempotent-Replayed: true"},
 		{title: "Log in.", method: "POST", path: account.LogInPath, body: `{"email":"ann@example.com","password":"a long and private sentence"}`, status: 200,
 			want: []string{`"expires_in":86400`}, gives: ann},
@@ -134,8 +155,12 @@ func (d *demo) mint(name string, ttl time.Duration) (*demoToken, error) {
 		"email": `"user@example.com"`, "subscription": `"free"`, "country": `"IN"`, "platform": `"android"`,
 		"role": `"member"`, "permissions": `["read"]`,
 	}}
-	value, err := c.mint(d.config.Issuers[0], d.program.now())
-	return &demoToken{name, value}, err
+	signer, err := mintSigner(d.config, d.config.Issuers[0], d.program.now)
+	if err != nil {
+		return nil, err
+	}
+	value, err := c.mint(d.config.Issuers[0], signer, d.program.now())
+	return &demoToken{name: name, value: value}, err
 }
 
 // waitForCheck returns when Envoy has found passgate healthy, so that the tour's first answer is real.
@@ -177,7 +202,7 @@ func (s *tourStep) curl() string {
 		fmt.Fprintf(&b, " -H '%s'", h)
 	}
 	if s.token != nil {
-		fmt.Fprintf(&b, ` -H "Authorization: Bearer $%s"`, s.token.name)
+		fmt.Fprintf(&b, ` -H "%s"`, s.token.line("$"+s.token.name))
 	}
 	if s.body != "" {
 		fmt.Fprintf(&b, " -H 'Content-Type: application/json' -d '%s'", s.body)
@@ -198,7 +223,8 @@ func (s *tourStep) send(ctx context.Context) (*http.Response, error) {
 		r.Header[name] = []string{value} // as written: Set would change the name's case
 	}
 	if s.token != nil {
-		r.Header.Set("Authorization", "Bearer "+s.token.value)
+		name, value, _ := strings.Cut(s.token.line(s.token.value), ": ")
+		r.Header.Set(name, value)
 	}
 	return http.DefaultClient.Do(r)
 }
@@ -339,10 +365,11 @@ It stays up until Ctrl-C. Lines to try in another terminal (make tools puts grpc
   curl -i --path-as-is 'http://%[1]s/docs/..%%3b/api/users/123'
   curl -i http://%[1]s/v1/auth/login -H 'Content-Type: application/json' -d '{"email":"ann@example.com","password":"a long and private sentence"}'
   bin/passgate users grant --config %[4]s ann@example.com --role admin
+  curl -s http://%[7]s/.well-known/jwks.json
   curl -s http://%[2]s/metrics | grep ^passgate_
   grpcurl -plaintext %[3]s list
   grpcurl -plaintext -d '{"service": "envoy.service.auth.v3.Authorization"}' %[3]s grpc.health.v1.Health/Check
   bin/passgate token inspect --config %[4]s $READER
   tail -f %[5]s
-`, demoEnvoy, demoOps, demoCheck, d.file("demo.yaml"), d.file("passgate.log"), d.tokens[0].value)
+`, demoEnvoy, demoOps, demoCheck, d.file("demo.yaml"), d.file("passgate.log"), d.tokens[0].value, demoHTTP)
 }

@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"log"
 	"net/http"
@@ -11,6 +12,14 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8081", "address to listen on")
+	keys := flag.String("jwks-url", "", "where passgate serves its keys: passports are verified, and others refused")
 	flag.Parse()
-	log.Fatal(http.ListenAndServe(*listen, sample.Handler()))
+	handler := sample.Handler()
+	if *keys != "" {
+		var err error
+		if handler, err = sample.VerifyingHandler(context.Background(), *keys); err != nil {
+			log.Fatal(err)
+		}
+	}
+	log.Fatal(http.ListenAndServe(*listen, handler))
 }

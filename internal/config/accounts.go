@@ -25,7 +25,7 @@ const (
 )
 
 // judgeAccounts returns the settings of accounts, nil where the file has none.
-func (l *loader) judgeAccounts(issuers []Issuer) *Accounts {
+func (l *loader) judgeAccounts(issuers []Issuer, dir *Keys) *Accounts {
 	if !l.doc.Has("accounts") {
 		l.file.Accounts = accounts{} // not shown, as it is of no effect
 		l.file.Idempotency = l.unusedIdempotency()
@@ -59,7 +59,7 @@ func (l *loader) judgeAccounts(issuers []Issuer) *Accounts {
 		l.doc.Fault("idempotency.ttl", "want a duration from %v to %v", minKeptAnswer, maxKeptAnswer)
 	}
 	return &Accounts{
-		Issuer: l.accountIssuer(issuers), Database: "sqlite:" + l.path(file), TokenTTL: in.TokenTTL, BcryptCost: in.BcryptCost,
+		Issuer: l.accountIssuer(issuers, dir), Database: "sqlite:" + l.path(file), TokenTTL: in.TokenTTL, BcryptCost: in.BcryptCost,
 		HashQueue: in.HashQueue, DefaultRole: in.DefaultRole, DefaultSubscription: in.DefaultSubscription, Password: in.Password,
 	}
 }
@@ -74,7 +74,7 @@ func (l *loader) unusedIdempotency() Idempotency {
 
 // accountIssuer returns the issuer whose tokens are given out. It has to be one that accounts can sign for, and
 // that reads its tokens as they are written.
-func (l *loader) accountIssuer(issuers []Issuer) Issuer {
+func (l *loader) accountIssuer(issuers []Issuer, dir *Keys) Issuer {
 	var names []string
 	for _, issuer := range issuers {
 		names = append(names, issuer.Name)
@@ -86,14 +86,13 @@ func (l *loader) accountIssuer(issuers []Issuer) Issuer {
 		}
 		return Issuer{}
 	}
-	var usual issuer
-	usual.SetDefaults()
+	ring := dir != nil && dir.Issuer == issuers[i].Name
 	switch issuer := issuers[i]; {
-	case issuer.MintKey == nil && !l.embedded && l.doc.Sound("issuers"):
-		l.doc.Fault("accounts.issuer", "tokens are signed with HS256, and this issuer has no secret; give it secret or secret_file, or name another")
-	case issuer.MintKey != nil && !takesItsOwn(issuer):
+	case issuer.MintKey == nil && !ring && !l.embedded && l.doc.Sound("issuers"):
+		l.doc.Fault("accounts.issuer", "nothing here signs tokens for this issuer; give it secret or secret_file, write keys: {dir: …}, or name another")
+	case issuer.MintKey != nil && !ring && !takesItsOwn(issuer):
 		l.doc.Fault("accounts.issuer", "the issuer has several HS256 keys, and the first has no kid, so its tokens could not be told apart; give each key one")
-	case issuer.Claims != usual.Claims:
+	case issuer.Claims != usualClaims:
 		l.doc.Fault("accounts.issuer", "the issuer's claims have other names than those in the tokens of accounts; take out its claims")
 	}
 	return issuers[i]
@@ -140,10 +139,17 @@ func (l *loader) judgeRedis() Secret {
 	return Secret(url)
 }
 
+// KeysPath is where public keys are shown (RFC 8615).
+const KeysPath = "/.well-known/jwks.json"
+
 // ownPaths returns the paths that passgate serves itself.
 func (c *Config) ownPaths() []string {
-	if c.Accounts == nil {
-		return nil
+	var paths []string
+	if c.Accounts != nil {
+		paths = account.Paths()
 	}
-	return account.Paths()
+	if c.ServesKeys() {
+		paths = append(slices.Clip(paths), KeysPath)
+	}
+	return paths
 }

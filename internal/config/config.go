@@ -6,6 +6,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"net/netip"
 	"net/url"
 	"time"
@@ -24,6 +25,9 @@ const DefaultFile = "passgate.yaml"
 // returns this type.
 type Errors = yamlstrict.Faults
 
+// Warning is what is valid and unwise.
+type Warning = yamlstrict.Fault
+
 // Size is a number of bytes.
 type Size = yamlstrict.Size
 
@@ -33,6 +37,9 @@ type Config struct {
 
 	Listen        Listen
 	Issuers       []Issuer
+	Keys          *Keys    // nil: there is no directory of keys
+	APIKeys       *APIKeys // nil: they are not taken
+	Introspection []Introspection
 	Roles         map[string][]string // role → permissions
 	DefaultAccess authz.Access
 	Routes        []policy.Route
@@ -46,10 +53,14 @@ type Config struct {
 	Drain         Drain
 	GRPC          GRPC
 
-	Policy  *policy.Policy    // Routes, DefaultAccess and paths.allow, compiled
-	Stamper *identity.Stamper // headers.keep and proxy_state.template, compiled
+	Passport *PassportKeys // nil: passports are not signed
 
-	Warnings []*yamlstrict.Fault // what is valid and unwise, in the order of lines
+	Policy  *policy.Policy    // Routes, DefaultAccess and paths.allow, compiled
+	Stamper *identity.Stamper // headers.keep, proxy_state.template and the passport's key, compiled
+
+	Read Snapshot // all files that it was read from
+
+	Warnings []*Warning // what is valid and unwise, in the order of lines
 
 	file file // for Show
 }
@@ -57,10 +68,19 @@ type Config struct {
 // Directory returns what all sources of principals share.
 func (c *Config) Directory() *authz.Directory {
 	d := &authz.Directory{Roles: c.Roles}
-	for _, i := range c.Issuers {
-		if i.UserPrefix != "" {
-			d.Prefixes = append(d.Prefixes, i.UserPrefix)
+	add := func(prefix string) {
+		if prefix != "" {
+			d.Prefixes = append(d.Prefixes, prefix)
 		}
+	}
+	for _, i := range c.Issuers {
+		add(i.UserPrefix)
+	}
+	for _, i := range c.Introspection {
+		add(i.UserPrefix)
+	}
+	if c.APIKeys != nil {
+		add(c.APIKeys.UserPrefix)
 	}
 	return d
 }
@@ -70,7 +90,8 @@ type Issuer struct {
 	Name       string             // for routes, logs and commands
 	Issuer     string             // iss
 	Algorithms []keyset.Algorithm // each has a key in Keys, if it has any
-	Keys       *keyset.Set        // no keys in [Gateway], and in [Default] before a key was made
+	Keys       *keyset.Set        // no keys in [Gateway], in [Default] before a key was made, and where they come from elsewhere
+	Remote     *Remote            // where its keys are fetched; nil: nowhere
 	MintKey    *keyset.Key        // its first HS256 key, which can sign; nil without one
 	Audiences  []string           // one of which must be in aud; nil: any
 	Leeway     time.Duration      // how long past exp a token is taken
@@ -79,8 +100,71 @@ type Issuer struct {
 	Claims     Claims
 }
 
+// Remote is a key set behind a URL.
+type Remote struct {
+	URL       string // of the set, or of OpenID provider metadata that names it
+	Discovery bool
+	Refresh   time.Duration // between fetches
+	MaxAge    time.Duration // how long a set is used when no other can be had
+}
+
+// Keys are those of a directory.
+type Keys struct {
+	Dir    string           // as the process finds it
+	Issuer string           // name of the issuer that they are of
+	Ring   []keyset.RingKey // what it holds
+	Seal   []byte           // a secret that all replicas share, and no rotation changes
+}
+
+// APIKeysSource is the name of API keys among the sources of principals.
+const APIKeysSource = "api_keys"
+
+// APIKeys are keys that are known by their digests.
+type APIKeys struct {
+	Header     string // the request header that holds one and nothing else
+	UserPrefix string // stands before user ids
+	Keys       []APIKey
+}
+
+// APIKey is an entry of the file of API keys.
+type APIKey struct {
+	Name        string
+	SHA256      [sha256.Size]byte // of the key
+	UserID      string
+	Roles       []string
+	Permissions []string
+	Expires     time.Time // zero: never
+	Disabled    bool
+}
+
+// Introspection is a server that is asked about opaque tokens (RFC 7662).
+type Introspection struct {
+	Name          string
+	URL           string
+	TokenPrefix   string // how its tokens begin; "": in any way
+	ClientID      string
+	ClientSecret  Secret
+	Audiences     []string      // one of which must be in aud; nil: any
+	Cache         time.Duration // how long an active token is remembered, and never past exp
+	NegativeCache time.Duration // how long one that is not active
+	Timeout       time.Duration // of a call, and of one request's wait for it
+	MaxCalls      int           // at a time
+	ClockSkew     time.Duration
+	UserPrefix    string
+	Claims        Claims
+}
+
+// PassportKeys are what passports are signed with.
+type PassportKeys struct {
+	Signer *keyset.Signer // EdDSA
+	Also   []*keyset.Key  // others that are shown to those who verify
+}
+
 // ServesHTTP reports whether there is anything to serve at Listen.HTTP.
-func (c *Config) ServesHTTP() bool { return c.Proxy != nil || c.Accounts != nil }
+func (c *Config) ServesHTTP() bool { return c.Proxy != nil || c.Accounts != nil || c.ServesKeys() }
+
+// ServesKeys reports whether there may be public keys to show.
+func (c *Config) ServesKeys() bool { return c.Keys != nil || c.Passport != nil }
 
 // Proxy is the built-in reverse proxy.
 type Proxy struct {
@@ -113,10 +197,11 @@ type Idempotency struct {
 
 // Listen holds the addresses of the servers.
 type Listen struct {
-	GRPC  string `yaml:"grpc" plain:"true" want:"host:port such as 127.0.0.1:9191, or unix:///path"`
-	HTTP  string `yaml:"http" plain:"true" want:"host:port such as 127.0.0.1:8080"`
-	Ops   string `yaml:"ops" plain:"true" want:"host:port such as 127.0.0.1:9090"`
-	Debug string `yaml:"debug,omitempty" plain:"true" want:"host:port on loopback, such as 127.0.0.1:6060"` // empty: off
+	GRPC      string `yaml:"grpc" plain:"true" want:"host:port such as 127.0.0.1:9191, or unix:///path"`
+	HTTP      string `yaml:"http" plain:"true" want:"host:port such as 127.0.0.1:8080"`
+	Ops       string `yaml:"ops" plain:"true" want:"host:port such as 127.0.0.1:9090"`
+	AuthzHTTP string `yaml:"authz_http,omitempty" plain:"true" want:"host:port such as 127.0.0.1:9192"`         // empty: off
+	Debug     string `yaml:"debug,omitempty" plain:"true" want:"host:port on loopback, such as 127.0.0.1:6060"` // empty: off
 }
 
 // Claims are the names of the claims that hold what is known of a user.

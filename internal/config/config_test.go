@@ -116,7 +116,7 @@ func TestGoodFileIsReadWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Listen != (Listen{"unix:///run/passgate/grpc.sock", "127.0.0.1:8088", "[::1]:9090", "127.0.0.1:6060"}) {
+	if c.Listen != (Listen{GRPC: "unix:///run/passgate/grpc.sock", HTTP: "127.0.0.1:8088", Ops: "[::1]:9090", Debug: "127.0.0.1:6060"}) {
 		t.Errorf("Listen = %+v", c.Listen)
 	}
 	accounts, partner, devices := c.Issuers[0], c.Issuers[1], c.Issuers[2]

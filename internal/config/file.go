@@ -10,10 +10,14 @@ import (
 type file struct {
 	Listen        Listen              `yaml:"listen"`
 	Issuers       []issuer            `yaml:"issuers,omitempty"`
+	Keys          keys                `yaml:"keys,omitempty"`
+	APIKeys       apiKeys             `yaml:"api_keys,omitempty"`
+	Introspection []introspection     `yaml:"introspection,omitempty"`
 	Roles         map[string][]string `yaml:"roles,omitempty"`
 	DefaultAccess string              `yaml:"default_access" oneof:"deny|authenticated|public"`
 	Routes        []route             `yaml:"routes,omitempty"`
 	Headers       headers             `yaml:"headers,omitempty"`
+	Passport      passportKeys        `yaml:"passport,omitempty"`
 	ProxyState    proxyState          `yaml:"proxy_state"`
 	Proxy         proxy               `yaml:"proxy,omitempty"`
 	Accounts      accounts            `yaml:"accounts,omitempty"`
@@ -37,12 +41,50 @@ type issuer struct {
 	PublicKey     string        `yaml:"public_key,omitempty"`
 	PublicKeyFile string        `yaml:"public_key_file,omitempty"`
 	JWKSFile      string        `yaml:"jwks_file,omitempty"`
+	JWKSURL       string        `yaml:"jwks_url,omitempty"`
+	DiscoveryURL  string        `yaml:"discovery_url,omitempty"`
+	JWKSRefresh   time.Duration `yaml:"jwks_refresh,omitempty"`
+	JWKSMaxAge    time.Duration `yaml:"jwks_max_age,omitempty"`
 	KeyID         string        `yaml:"kid,omitempty"`
 	Audiences     audiences     `yaml:"audiences" word:"any" nonempty:"true"`
 	Leeway        time.Duration `yaml:"leeway"`
 	ClockSkew     time.Duration `yaml:"clock_skew"`
 	UserPrefix    string        `yaml:"user_prefix,omitempty"`
 	Claims        Claims        `yaml:"claims"`
+}
+
+// keys are those in a directory, of the issuer of accounts unless another is named.
+type keys struct {
+	Dir    string `yaml:"dir" required:"true" want:"a directory that passgate keys new has made"`
+	Issuer string `yaml:"issuer,omitempty"`
+}
+
+type apiKeys struct {
+	Header     string `yaml:"header" want:"the name of a request header, such as X-API-Key"`
+	File       string `yaml:"file" required:"true" want:"a file of the entries that passgate apikey new prints"`
+	UserPrefix string `yaml:"user_prefix,omitempty"`
+}
+
+// introspection is a server that says what an opaque token is (RFC 7662).
+type introspection struct {
+	Name             string        `yaml:"name" required:"true" want:"a word of a-z, 0-9, _ and -, such as idp"`
+	URL              string        `yaml:"url" required:"true" want:"the URL of the server's introspection endpoint"`
+	TokenPrefix      string        `yaml:"token_prefix,omitempty"`
+	ClientID         string        `yaml:"client_id" required:"true" want:"the id by which the server knows passgate"`
+	ClientSecret     Secret        `yaml:"client_secret,omitempty"`
+	ClientSecretFile string        `yaml:"client_secret_file,omitempty"`
+	Audiences        audiences     `yaml:"audiences" word:"any" nonempty:"true"`
+	Cache            time.Duration `yaml:"cache"`
+	NegativeCache    time.Duration `yaml:"negative_cache"`
+	Timeout          time.Duration `yaml:"timeout"`
+	MaxCalls         int           `yaml:"max_calls"`
+	ClockSkew        time.Duration `yaml:"clock_skew"`
+	UserPrefix       string        `yaml:"user_prefix,omitempty"`
+	Claims           Claims        `yaml:"claims"`
+}
+
+type passportKeys struct {
+	SigningKeyFile string `yaml:"signing_key_file" required:"true" want:"a file with an Ed25519 private key in PEM, as passgate keys new --out makes it"`
 }
 
 type route struct {
@@ -104,10 +146,22 @@ func (f *file) SetDefaults() {
 // SetDefaults fills in what an issuer need not say.
 func (i *issuer) SetDefaults() {
 	i.ClockSkew = time.Minute
-	i.Claims = Claims{
-		UserID: "sub", Roles: "roles", Permissions: "permissions", Scope: "scope", Email: "email",
-		Subscription: "subscription", Country: "country", Platform: "platform",
-	}
+	i.Claims = usualClaims
+}
+
+var usualClaims = Claims{
+	UserID: "sub", Roles: "roles", Permissions: "permissions", Scope: "scope", Email: "email",
+	Subscription: "subscription", Country: "country", Platform: "platform",
+}
+
+// SetDefaults fills in what API keys need not be told.
+func (a *apiKeys) SetDefaults() { a.Header = "X-API-Key" }
+
+// SetDefaults fills in what an introspection server need not be told.
+func (i *introspection) SetDefaults() {
+	i.Cache, i.NegativeCache, i.Timeout, i.MaxCalls = 30*time.Second, 5*time.Second, 100*time.Millisecond, 64
+	i.ClockSkew = time.Minute
+	i.Claims = usualClaims
 }
 
 // SetDefaults fills in what the proxy need not be told.

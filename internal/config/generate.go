@@ -53,7 +53,7 @@ func GenerateKey(path string) (err error) {
 
 // withKeyFile returns env with the key in [KeyFile], where the environment has none of its own and the file
 // exists. A failure is of type [Errors].
-func withKeyFile(env yamlstrict.Lookup) (yamlstrict.Lookup, error) {
+func (l *loader) withKeyFile(env yamlstrict.Lookup) (yamlstrict.Lookup, error) {
 	if env == nil {
 		env = noEnv
 	}
@@ -64,7 +64,7 @@ func withKeyFile(env yamlstrict.Lookup) (yamlstrict.Lookup, error) {
 	if _, err := os.Lstat(KeyFile); errors.Is(err, fs.ErrNotExist) {
 		return env, nil
 	}
-	key, err := readFile(KeyFile, maxKeyFile)
+	key, err := l.read(KeyFile, maxKeyFile)
 	key = withoutFinalNewline(key)
 	// What would be a fault of the variable is said here, where it can name the file.
 	wrong := ""

@@ -17,14 +17,12 @@ var bareVariable = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|\([A-Za-z_][
 
 var issuerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
-func (l *loader) judgeIssuers() []Issuer {
+func (l *loader) judgeIssuers(dir *Keys) []Issuer {
 	issuers := make([]Issuer, len(l.file.Issuers))
 	names, urls := map[string]int{}, map[string]int{}
 	for i, in := range l.file.Issuers {
 		at := fmt.Sprintf("issuers[%d]", i)
-		if in.Name != "" && !issuerName.MatchString(in.Name) {
-			l.doc.Fault(at+".name", "want a word of a-z, 0-9, _ and -, such as accounts")
-		}
+		l.judgeName(at+".name", in.Name, "accounts")
 		switch {
 		case strings.TrimSpace(in.Issuer) != in.Issuer:
 			l.doc.Fault(at+".issuer", "has a blank or a line break at an end, and iss is compared byte for byte; take it out")
@@ -37,9 +35,7 @@ func (l *loader) judgeIssuers() []Issuer {
 			field string
 			value time.Duration
 		}{{".leeway", in.Leeway}, {".clock_skew", in.ClockSkew}} {
-			if bound.value > maxLeeway {
-				l.doc.Fault(at+bound.field, "want a duration from 0s to 60s")
-			}
+			l.judgeTolerance(at+bound.field, bound.value)
 		}
 		issuers[i] = Issuer{
 			Name: in.Name, Issuer: in.Issuer, Audiences: in.Audiences, Leeway: in.Leeway, ClockSkew: in.ClockSkew,
@@ -51,10 +47,26 @@ func (l *loader) judgeIssuers() []Issuer {
 			}
 			issuers[i].Algorithms = append(issuers[i].Algorithms, keyset.Algorithm(algorithm))
 		}
-		issuers[i].Keys, issuers[i].MintKey = l.judgeKeys(at, &l.file.Issuers[i])
+		l.judgeKeys(at, &l.file.Issuers[i], &issuers[i], dir)
 	}
-	l.judgePrefixes()
 	return issuers
+}
+
+// judgeName adds a fault to the name of a source that is none.
+func (l *loader) judgeName(field, name, example string) {
+	switch {
+	case name == APIKeysSource:
+		l.doc.Fault(field, "is the name of the API keys; choose another")
+	case name != "" && !issuerName.MatchString(name):
+		l.doc.Fault(field, "want a word of a-z, 0-9, _ and -, such as %s", example)
+	}
+}
+
+// judgeTolerance adds a fault to a leeway or clock skew that is too long.
+func (l *loader) judgeTolerance(field string, d time.Duration) {
+	if d > maxLeeway {
+		l.doc.Fault(field, "want a duration from 0s to 60s")
+	}
 }
 
 // isBareVariable reports whether a value reads like a variable of the environment as a shell has it, $NAME or
@@ -72,37 +84,67 @@ func (l *loader) unique(field, what, value string, seen map[string]int, i int) {
 	seen[value] = i
 }
 
-// judgePrefixes sees to it that no issuer can name a user of another: each but one has a user_prefix, and
+// source is where principals come from.
+type source struct {
+	at     string // its path in the file
+	name   string // "" where it is at fault
+	prefix string
+}
+
+// sources returns all of the file.
+func (l *loader) sources() []source {
+	var all []source
+	for i, in := range l.file.Issuers {
+		all = append(all, source{fmt.Sprintf("issuers[%d]", i), in.Name, in.UserPrefix})
+	}
+	for i, in := range l.file.Introspection {
+		all = append(all, source{fmt.Sprintf("introspection[%d]", i), in.Name, in.UserPrefix})
+	}
+	if l.doc.Has("api_keys") {
+		all = append(all, source{"api_keys", APIKeysSource, l.file.APIKeys.UserPrefix})
+	}
+	for i := range all {
+		if all[i].name != APIKeysSource && !issuerName.MatchString(all[i].name) {
+			all[i].name = ""
+		}
+	}
+	return all
+}
+
+// judgePrefixes sees to it that no source can name a user of another: each but one has a user_prefix, and
 // none is the beginning of another.
 func (l *loader) judgePrefixes() {
-	unprefixed := -1
-	for i, in := range l.file.Issuers {
-		field := fmt.Sprintf("issuers[%d].user_prefix", i)
-		if !l.doc.Has(fmt.Sprintf("issuers[%d].name", i)) {
+	all := l.sources()
+	unprefixed := ""
+	for i, s := range all {
+		field := s.at + ".user_prefix"
+		if s.at != "api_keys" && !l.doc.Has(s.at+".name") {
 			continue // what it is was said already to be missing
 		}
-		if in.UserPrefix == "" {
-			if unprefixed >= 0 {
-				l.doc.Fault(field, "is missing; issuers[%d] has none, and one issuer at most may do without: write one such as %q", unprefixed, prefixFor(in))
+		if s.prefix == "" {
+			if unprefixed != "" {
+				l.doc.Fault(field, "is missing; %s has none, and one source of users at most may do without: write one such as %q", unprefixed, s.proposedPrefix())
 			} else {
-				unprefixed = i
+				unprefixed = s.at
 			}
 			continue
 		}
-		for j, earlier := range l.file.Issuers[:i] {
-			other := earlier.UserPrefix
-			if other != "" && (strings.HasPrefix(in.UserPrefix, other) || strings.HasPrefix(other, in.UserPrefix)) {
-				l.doc.Fault(field, "one of this and issuers[%d].user_prefix begins with the other; write one such as %q", j, prefixFor(in))
+		for _, earlier := range all[:i] {
+			if earlier.prefix != "" && (strings.HasPrefix(s.prefix, earlier.prefix) || strings.HasPrefix(earlier.prefix, s.prefix)) {
+				l.doc.Fault(field, "one of this and %s.user_prefix begins with the other; write one such as %q", earlier.at, s.proposedPrefix())
 				break
 			}
 		}
 	}
 }
 
-// prefixFor proposes a user_prefix for an issuer.
-func prefixFor(in issuer) string {
-	if !issuerName.MatchString(in.Name) {
+// proposedPrefix returns a user_prefix for a source.
+func (s source) proposedPrefix() string {
+	switch s.name {
+	case "":
 		return "partner:"
+	case APIKeysSource:
+		return "key:"
 	}
-	return in.Name + ":"
+	return s.name + ":"
 }

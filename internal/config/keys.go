@@ -21,6 +21,7 @@ type keySource struct {
 	value  string
 	isFile bool
 	secret bool // the value, or the file, is an HMAC key
+	remote bool // the value is a URL
 }
 
 func keySources(in *issuer) []keySource {
@@ -30,43 +31,64 @@ func keySources(in *issuer) []keySource {
 		{field: "public_key", value: in.PublicKey},
 		{field: "public_key_file", value: in.PublicKeyFile, isFile: true},
 		{field: "jwks_file", value: in.JWKSFile, isFile: true},
+		{field: "jwks_url", value: in.JWKSURL, remote: true},
+		{field: "discovery_url", value: in.DiscoveryURL, remote: true},
 	}
 }
 
-// judgeKeys returns the keys of the issuer whose path is at, and the first that can sign, if there is one.
-func (l *loader) judgeKeys(at string, in *issuer) (*keyset.Set, *keyset.Key) {
-	source, ok := l.keySource(at, in)
+// judgeKeys gives the issuer whose path is at its keys. Those in dir may be its own, too.
+func (l *loader) judgeKeys(at string, in *issuer, out *Issuer, dir *Keys) {
+	var ring []keyset.RingKey
+	if dir != nil && dir.Issuer == in.Name {
+		ring = dir.Ring
+		l.judgeRing(at, in, ring)
+	}
+	out.Keys = &keyset.Set{}
+	source, ok := l.keySource(at, in, ring != nil)
 	if !ok {
-		return &keyset.Set{}, nil
+		return
 	}
 	field := at + "." + source.field
+	if source.remote {
+		out.Remote = l.judgeRemote(at, field, in, source)
+		return
+	}
+	for _, name := range []string{".jwks_refresh", ".jwks_max_age"} {
+		if l.doc.Has(at + name) {
+			l.doc.Fault(at+name, "is for keys that are fetched, with jwks_url or discovery_url; take it out")
+		}
+	}
 	material, ok := l.material(field, source)
 	if !ok {
-		return nil, nil
+		return
 	}
 	keys, ok := l.parseKeys(field, source, material)
 	if !ok {
-		return nil, nil
+		return
 	}
 	if in.KeyID != "" {
 		l.nameKey(at, source, keys, in.KeyID)
 	}
-	l.judgeAlgorithms(at, field, in, keys)
+	if ring == nil {
+		l.judgeAlgorithms(at, field, in, keys)
+	}
 	set, err := keyset.NewSet(keys...)
 	if err != nil {
 		l.doc.Fault(field, "%v; give each key one of its own", err)
+		return
 	}
+	out.Keys = set
 	for _, key := range keys {
 		if key.Algorithm == keyset.HS256 {
-			return set, key
+			out.MintKey = key
+			return
 		}
 	}
-	return set, nil
 }
 
 // keySource returns the one source that an issuer has. It is false without one, which is a fault except in
-// an embedded configuration.
-func (l *loader) keySource(at string, in *issuer) (keySource, bool) {
+// an embedded configuration and where it has others.
+func (l *loader) keySource(at string, in *issuer, others bool) (keySource, bool) {
 	var given []keySource
 	for _, s := range keySources(in) {
 		if l.doc.Has(at + "." + s.field) {
@@ -74,7 +96,7 @@ func (l *loader) keySource(at string, in *issuer) (keySource, bool) {
 		}
 	}
 	if len(given) == 0 {
-		if !l.embedded {
+		if !l.embedded && !others {
 			l.noKey(at, in)
 		}
 		return keySource{}, false
@@ -93,7 +115,7 @@ func (l *loader) noKey(at string, in *issuer) {
 			return
 		}
 	}
-	l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file or jwks_file")
+	l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file, jwks_file, jwks_url or discovery_url")
 }
 
 // material returns the bytes of a key source: its value, or what is in its file.
@@ -105,10 +127,10 @@ func (l *loader) material(field string, s keySource) ([]byte, bool) {
 	if !s.isFile {
 		return []byte(s.value), true
 	}
-	data, err := readFile(l.path(s.value), maxKeyFile)
+	data, err := l.read(l.path(s.value), maxKeyFile)
 	switch {
 	case err != nil && strings.Contains(s.value, "://"):
-		l.doc.Fault(field, "names a file, and not a URL; save what is there to a file")
+		l.doc.Fault(field, "names a file, and not a URL; write jwks_url for keys that are to be fetched")
 		return nil, false
 	case err != nil:
 		// The name is not shown: someone may have put the secret itself there.

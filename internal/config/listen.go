@@ -26,12 +26,15 @@ func (l *loader) judgeListen() {
 	if !isAddress(listen.Ops) {
 		l.doc.Fault("listen.ops", "want host:port%s", example(listen.Ops, "9090"))
 	}
+	if listen.AuthzHTTP != "" && !isAddress(listen.AuthzHTTP) {
+		l.doc.Fault("listen.authz_http", "want host:port%s", example(listen.AuthzHTTP, "9192"))
+	}
 	if listen.Debug != "" && (!isAddress(listen.Debug) || !isLoopback(listen.Debug)) {
 		l.doc.Fault("listen.debug", "want host:port on loopback%s; profiles show what is in memory", example(listen.Debug, "6060"))
 	}
 	taken := map[string]string{}
 	for _, server := range []struct{ field, address string }{
-		{"listen.grpc", listen.GRPC}, {"listen.http", listen.HTTP}, {"listen.ops", listen.Ops}, {"listen.debug", listen.Debug},
+		{"listen.grpc", listen.GRPC}, {"listen.http", listen.HTTP}, {"listen.ops", listen.Ops}, {"listen.authz_http", listen.AuthzHTTP}, {"listen.debug", listen.Debug},
 	} {
 		if earlier, ok := taken[server.address]; ok && !strings.HasSuffix(server.address, ":0") {
 			l.doc.Fault(server.field, "is the address of %s; give each server one of its own", earlier)

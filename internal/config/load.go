@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/policy"
 	"github.com/passgate/passgate/internal/yamlstrict"
+	"github.com/passgate/passgate/passport"
 )
 
 //go:embed default.yaml
@@ -33,16 +35,19 @@ type loader struct {
 	file file
 
 	embedded bool // an issuer may be without a key
+
+	seen   Snapshot // the files that were read
+	others Errors   // faults of those that the configuration names
 }
 
 // Load reads and validates the configuration file at path. env is [os.LookupEnv] or stands in for it.
 // A failure is of type [Errors]; it wraps [fs.ErrNotExist] if there is no such file.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
-	data, err := readFile(path, yamlstrict.MaxBytes)
+	l := loader{dir: filepath.Dir(path)}
+	data, err := l.read(path, yamlstrict.MaxBytes)
 	if err != nil {
 		return nil, Errors{{File: path, Text: "cannot read the file: " + cause(err), Err: err}}
 	}
-	l := loader{dir: filepath.Dir(path)}
 	return l.load(path, data, env)
 }
 
@@ -50,11 +55,11 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 // in PASSGATE_JWT_SECRET, else that in [KeyFile], else none, and then takes no token: a server calls
 // [GenerateKey] first.
 func Default(env func(string) (string, bool)) (*Config, error) {
-	env, err := withKeyFile(env)
+	l := loader{dir: ".", embedded: true}
+	env, err := l.withKeyFile(env)
 	if err != nil {
 		return nil, err
 	}
-	l := loader{dir: ".", embedded: true}
 	return l.load("default.yaml", defaultYAML, env)
 }
 
@@ -91,8 +96,12 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 		GRPC:   l.file.GRPC,
 	}
 	l.judgeListen()
-	c.Issuers = l.judgeIssuers()
-	c.Accounts = l.judgeAccounts(c.Issuers)
+	c.Keys = l.judgeKeyDirectory()
+	c.Issuers = l.judgeIssuers(c.Keys)
+	c.Introspection = l.judgeIntrospection()
+	c.APIKeys = l.judgeAPIKeys(c)
+	l.judgePrefixes()
+	c.Accounts = l.judgeAccounts(c.Issuers, c.Keys)
 	c.Redis = l.judgeRedis()
 	c.Idempotency = l.file.Idempotency
 	c.Proxy = l.judgeProxy()
@@ -100,16 +109,28 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 	c.Routes = l.judgeRoutes()
 	c.DefaultAccess = l.settleDefaultAccess()
 	c.Policy = l.compile(c)
-	c.Stamper = l.judgeIdentity()
+	c.Passport = l.judgePassport()
+	c.Stamper = l.judgeIdentity(c.Passport)
 	l.judgeBounds()
-	if err := l.doc.Err(); err != nil {
+	if err := l.err(); err != nil {
 		return nil, err
 	}
 	l.warnOf(c)
 	c.Warnings = l.doc.Warnings()
 	maskSecrets(reflect.ValueOf(&l.file).Elem())
 	c.file = l.file
+	c.Read = l.seen.clone()
 	return c, nil
+}
+
+// err returns all faults of the file, and then those of the files that it names.
+func (l *loader) err() error {
+	var all Errors
+	_ = errors.As(l.doc.Err(), &all)
+	if all = append(all, l.others...); len(all) > 0 {
+		return all
+	}
+	return nil
 }
 
 // settleDefaultAccess fills in default_access, whose default hangs on the routes.
@@ -135,16 +156,16 @@ func access(name string) authz.Access {
 
 func (l *loader) judgeRoutes() []policy.Route {
 	var names []string
-	for _, issuer := range l.file.Issuers {
-		if issuerName.MatchString(issuer.Name) && !slices.Contains(names, issuer.Name) {
-			names = append(names, issuer.Name)
+	for _, s := range l.sources() {
+		if s.name != "" && !slices.Contains(names, s.name) {
+			names = append(names, s.name)
 		}
 	}
 	routes := make([]policy.Route, len(l.file.Routes))
 	for i, r := range l.file.Routes {
 		for j, name := range r.Credentials {
 			if !slices.Contains(names, name) {
-				l.doc.Fault(fmt.Sprintf("routes[%d].credentials[%d]", i, j), "no issuer has this name; want %s", oneOf(names))
+				l.doc.Fault(fmt.Sprintf("routes[%d].credentials[%d]", i, j), "no issuer or other source has this name; want %s", oneOf(names))
 			}
 		}
 		if r.Service == authz.OwnService {
@@ -224,7 +245,7 @@ func unjoin(err error) []error {
 }
 
 // judgeIdentity returns what writes the identity headers; it is of use only if there was no fault.
-func (l *loader) judgeIdentity() *identity.Stamper {
+func (l *loader) judgeIdentity(passports *PassportKeys) *identity.Stamper {
 	for i, name := range l.file.Headers.Keep {
 		if err := identity.CheckKeep(name); err != nil {
 			field := fmt.Sprintf("headers.keep[%d]", i)
@@ -235,7 +256,12 @@ func (l *loader) judgeIdentity() *identity.Stamper {
 	if err != nil {
 		l.doc.Fault("proxy_state.template", "%s", l.quoting("proxy_state.template", err.Error()))
 	}
-	return identity.New(template, l.file.Headers.Keep)
+	stamper := identity.New(template, l.file.Headers.Keep)
+	if passports != nil {
+		signer := passports.Signer
+		stamper = stamper.Signing(passport.NewSignerFunc(signer.KeyID(), signer.Sign).Sign)
+	}
+	return stamper
 }
 
 func (l *loader) judgeBounds() {
@@ -266,6 +292,21 @@ func (l *loader) path(name string) string {
 		return name
 	}
 	return filepath.Join(l.dir, name)
+}
+
+// read reads a file and remembers that it did.
+func (l *loader) read(path string, limit int64) ([]byte, error) {
+	data, err := readFile(path, limit)
+	l.remember(path, sha256.Sum256(data))
+	return data, err
+}
+
+// remember keeps what a file held.
+func (l *loader) remember(path string, digest [sha256.Size]byte) {
+	if l.seen == nil {
+		l.seen = Snapshot{}
+	}
+	l.seen[path] = digest
 }
 
 // readFile reads a file of limit bytes at most.

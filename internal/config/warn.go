@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -21,6 +22,8 @@ import (
 func (l *loader) warnOf(c *Config) {
 	l.warnOfServers(c)
 	l.warnOfIssuers(c)
+	l.warnOfIntrospection(c)
+	l.warnOfAPIKeys(c)
 	l.warnOfRoles()
 	l.warnOfRoutes(c)
 	l.warnOfShadows(c)
@@ -29,6 +32,9 @@ func (l *loader) warnOf(c *Config) {
 func (l *loader) warnOfServers(c *Config) {
 	if address := c.Listen.GRPC; !strings.HasPrefix(address, "unix://") && !isLoopback(address) {
 		l.doc.Warn("listen.grpc", "other machines can reach it: whoever does, and holds a user's token, can obtain that user's passport; use loopback, a unix socket, or a mesh that enforces mTLS and names the callers")
+	}
+	if address := c.Listen.AuthzHTTP; address != "" && !isLoopback(address) {
+		l.doc.Warn("listen.authz_http", "other machines can reach it: whoever does, and holds a user's token, can obtain that user's passport; use loopback, or a mesh that enforces mTLS and names the callers")
 	}
 	if c.ServesHTTP() && !isLoopback(c.Listen.HTTP) {
 		l.doc.Warn("listen.http", "other machines can reach it, and it speaks no TLS: passwords and tokens would travel in the clear; use loopback behind Envoy or another proxy that does")
@@ -78,7 +84,7 @@ func (l *loader) warnOfServers(c *Config) {
 }
 
 func (l *loader) warnOfIssuers(c *Config) {
-	if len(c.Issuers) == 0 {
+	if len(c.Issuers)+len(c.Introspection) == 0 && c.APIKeys == nil {
 		l.doc.Warn("issuers", "there is none, so every request that needs a credential is refused; name one")
 	}
 	for i, issuer := range c.Issuers {
@@ -89,9 +95,55 @@ func (l *loader) warnOfIssuers(c *Config) {
 		if j := slices.Index(issuer.Audiences, "any"); j >= 0 {
 			l.doc.Warn(fmt.Sprintf("%s.audiences[%d]", at, j), "an audience of this name is asked for; to take every audience write audiences: any")
 		}
+		if r := issuer.Remote; r != nil {
+			field := at + ".jwks_url"
+			if r.Discovery {
+				field = at + ".discovery_url"
+			}
+			l.warnOfPlainHTTP(field, r.URL, "whoever is on the way can put keys of their own in its place, and so sign tokens")
+		}
 		if u, err := url.Parse(issuer.Issuer); err == nil && u.Scheme == "http" && !isLoopback(u.Hostname()+":0") {
 			l.doc.Warn(at+".issuer", "an issuer is an https URL (RFC 8414 §2); if its tokens say so too, write https://")
 		}
+	}
+}
+
+// warnOfPlainHTTP warns of a URL that is asked in the clear, if it leads to another machine.
+func (l *loader) warnOfPlainHTTP(field, address, danger string) {
+	if u, err := url.Parse(address); err == nil && u.Scheme == "http" && !isLoopback(net.JoinHostPort(u.Hostname(), "0")) {
+		l.doc.Warn(field, "is asked without TLS: %s; write https://, if a mesh does not see to it", danger)
+	}
+}
+
+func (l *loader) warnOfIntrospection(c *Config) {
+	for i, s := range c.Introspection {
+		at := fmt.Sprintf("introspection[%d]", i)
+		l.warnOfPlainHTTP(at+".url", s.URL, "whoever is on the way sees tokens and passgate's secret, and can say what they like of a token")
+		if s.Audiences == nil {
+			l.doc.Warn(at+".audiences", "any: a token that is meant for another service is taken here; list the audiences of this one")
+		}
+		if field := at + ".client_secret"; l.doc.Has(field) && !l.doc.FromEnvironment(field) {
+			l.doc.Warn(field, "whoever reads this file can ask about tokens in passgate's name; write ${NAME} for a variable of the environment, or client_secret_file")
+		}
+		for j, other := range c.Introspection {
+			if i != j && strings.HasPrefix(s.TokenPrefix, other.TokenPrefix) {
+				l.doc.Warn(fmt.Sprintf("introspection[%d].token_prefix", i), "its tokens could go to introspection[%d], too, and are refused but on routes whose credentials name one of the two; give each a prefix that is not the beginning of another's", j)
+				break
+			}
+		}
+	}
+}
+
+func (l *loader) warnOfAPIKeys(c *Config) {
+	if c.APIKeys == nil {
+		return
+	}
+	if len(c.APIKeys.Keys) == 0 {
+		l.doc.Warn("api_keys.file", "holds no key, so none is taken; make one: passgate apikey new")
+	}
+	const writable = 0o022
+	if info, err := os.Stat(l.path(l.file.APIKeys.File)); err == nil && info.Mode()&writable != 0 {
+		l.doc.Warn("api_keys.file", "others may write the file, and so let themselves in: chmod 600")
 	}
 }
 

@@ -18,7 +18,7 @@ const (
 	UserRoleHeader          = "X-User-Role"
 	UserPermissionsHeader   = "X-User-Permissions"
 	ProxyStateHeader        = "X-Proxy-State"
-	PassportSignatureHeader = "X-Passport-Signature"
+	PassportSignatureHeader = passport.SignatureHeader
 )
 
 var names = []string{UserIDHeader, UserRoleHeader, UserPermissionsHeader, passport.Header, ProxyStateHeader, PassportSignatureHeader}
@@ -34,6 +34,7 @@ const maxBytes = 12 << 10
 type Stamper struct {
 	state *Template
 	keep  []string // lower case
+	sign  func(passport string) (string, error)
 }
 
 var _ authz.Stamper = (*Stamper)(nil)
@@ -42,6 +43,12 @@ var _ authz.Stamper = (*Stamper)(nil)
 // from removal, each of which [CheckKeep] accepts.
 func New(state *Template, keep []string) *Stamper {
 	return &Stamper{state: state, keep: slices.Clone(keep)}
+}
+
+// Signing returns a stamper that does as s does and signs passports: sign gets the value of the header, and returns
+// that of [PassportSignatureHeader].
+func (s *Stamper) Signing(sign func(passport string) (string, error)) *Stamper {
+	return &Stamper{state: s.state, keep: s.keep, sign: sign}
 }
 
 // anonymous is the stamp of a request without a principal.
@@ -56,15 +63,22 @@ func (s *Stamper) Stamp(id *authz.Identity, now time.Time) (*authz.Stamp, error)
 		UserID: id.UserID, Email: id.Email, Subscription: id.Subscription, Country: id.Country, Platform: id.Platform,
 		TokenStatus: passport.StatusValid, IssuedAt: now.Unix(),
 	}
+	value, signature := p.Encode(), ""
+	if s.sign != nil {
+		var err error
+		if signature, err = s.sign(value); err != nil {
+			return nil, fmt.Errorf("sign the passport: %w", err)
+		}
+	}
 	stamp := &authz.Stamp{}
 	size := 0
 	for _, h := range []authz.Header{
 		{Name: UserIDHeader, Value: encode(id.UserID)},
 		{Name: UserRoleHeader, Value: encodeList(id.Roles)},
 		{Name: UserPermissionsHeader, Value: encodeList(id.Permissions)},
-		{Name: passport.Header, Value: p.Encode()},
+		{Name: passport.Header, Value: value},
 		{Name: ProxyStateHeader, Value: s.state.value(id)},
-		{Name: PassportSignatureHeader},
+		{Name: PassportSignatureHeader, Value: signature},
 	} {
 		// An empty value would reach the upstream as an empty header; it says less than none.
 		if h.Value == "" {

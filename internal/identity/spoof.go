@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,10 +24,15 @@ func isSpoof(name string) bool {
 	if slices.Contains(overrides, folded) {
 		return true
 	}
-	if !slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(folded, p) }) {
+	if !hasPrefix(folded) {
 		return false
 	}
 	return !slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// hasPrefix reports whether a folded name is taken for a statement about the caller.
+func hasPrefix(folded string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(folded, p) })
 }
 
 // fold returns a header name as the most careless server reads it: CGI turns a dash into an underscore, so
@@ -85,6 +91,24 @@ func CheckKeep(name string) error {
 		return fmt.Errorf("%.64q is not removed anyway; only names that begin with %s are: take it out", name, strings.Join(prefixes, ", "))
 	case name != strings.ToLower(name):
 		return fmt.Errorf("%.64q is compared in lower case; write %.64q", name, strings.ToLower(name))
+	}
+	return nil
+}
+
+// others are headers with a meaning of their own, which no API key may take from them.
+var others = strings.Fields(`authorization connection content-length content-type cookie expect forwarded host keep-alive
+	proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade via x-envoy-auth-headers-to-remove
+	x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip x-request-id`)
+
+// CheckCredentialHeader reports why a header cannot be the one that holds an API key, as a text that says what to
+// write instead.
+func CheckCredentialHeader(name string) error {
+	folded := fold(name)
+	switch {
+	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return r != '-' && (r > 0x7f || !isAlphanumeric(byte(r))) }):
+		return errors.New("want letters, digits and dashes, such as X-API-Key")
+	case slices.Contains(others, folded) || slices.Contains(overrides, folded) || hasPrefix(folded):
+		return fmt.Errorf("%.64q has a meaning of its own; choose another, such as X-API-Key", name)
 	}
 	return nil
 }

@@ -12,7 +12,12 @@
 //	      status: 403
 //	      code: insufficient_permissions
 //
-// A token given as claims is signed with a key that stands in for its issuer's, for the run alone.
+// A token given as claims is signed with a key that stands in for its issuer's, for the run alone. What introspection
+// servers say of opaque tokens is in the file, too: no server is asked.
+//
+//	tokens:
+//	  idp_ann: {sub: ann, scope: read}
+//	  idp_down: unavailable
 package policytest
 
 import (
@@ -25,11 +30,37 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/problem"
 	"github.com/passgate/passgate/internal/yamlstrict"
 )
+
+// File is what a policy test file holds.
+type File struct {
+	Tests []Test
+	// Tokens are the opaque tokens that are known, with what a server says of each (RFC 7662 §2.2): members of its
+	// answer, "active" true if absent, or [Unavailable]. Of any other token it says that it is not active.
+	Tokens map[string]any
+}
+
+// Unavailable stands for a server that gives no answer about a token.
+const Unavailable = "unavailable"
+
+// Answer returns what a server says of an opaque token. An error says that there is no answer.
+func (f *File) Answer(token string) ([]byte, error) {
+	switch said := f.Tokens[token].(type) {
+	case nil:
+		return []byte(`{"active":false}`), nil
+	case map[string]any:
+		answer := map[string]any{"active": true}
+		maps.Copy(answer, said)
+		return json.Marshal(answer)
+	}
+	return nil, errors.New("the test has the server give no answer")
+}
 
 // Test is one request and what is expected of it.
 type Test struct {
@@ -58,13 +89,14 @@ type Expect struct {
 }
 
 // Load reads a policy test file. Its errors are of the type [yamlstrict.Faults].
-func Load(file string) ([]Test, error) {
+func Load(file string) (*File, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, yamlstrict.Faults{{File: file, Text: "cannot be read: " + err.Error(), Err: err}}
 	}
 	var content struct {
-		Tests []Test `yaml:"tests" required:"true" nonempty:"true"`
+		Tests  []Test         `yaml:"tests" required:"true" nonempty:"true"`
+		Tokens map[string]any `yaml:"tokens"`
 	}
 	doc := yamlstrict.Read(file, data, nil, &content)
 	for i := range content.Tests {
@@ -78,10 +110,15 @@ func Load(file string) ([]Test, error) {
 		}
 		t.judgeSlips(doc, at)
 	}
+	for token, answer := range content.Tokens {
+		if _, ok := answer.(map[string]any); !ok && answer != Unavailable {
+			doc.Fault(yamlstrict.Join("tokens", token), "want what the server answers, such as {sub: ann, scope: read}, or %s", Unavailable)
+		}
+	}
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}
-	return content.Tests, nil
+	return &File{content.Tests, content.Tokens}, nil
 }
 
 // codes are the words that expect.code may be.

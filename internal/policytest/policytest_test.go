@@ -77,7 +77,7 @@ func load(t *testing.T, content string) []Test {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tests
+	return tests.Tests
 }
 
 func TestRun(t *testing.T) {

@@ -107,7 +107,7 @@ func TestDependenciesAreShownAndAskedForByNobody(t *testing.T) {
 	r.Dependency("sql", nil)
 	r.Dependency("redis", errors.New("connection refused"))
 	w := get(h, "GET", "/readyz?verbose")
-	if w.Code != 200 || !strings.Contains(w.Body.String(), "\n[!]redis cannot be reached, which decisions do without: connection refused\n[+]sql ok\nreadyz check passed\n") {
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "\n[!]redis cannot be reached, which is no matter of readiness: connection refused\n[+]sql ok\nreadyz check passed\n") {
 		t.Errorf("answered %d %q", w.Code, w.Body)
 	}
 	if w := get(h, "GET", "/readyz"); w.Code != 200 || w.Body.String() != "ok\n" {

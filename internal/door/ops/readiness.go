@@ -16,11 +16,13 @@ type Readiness struct {
 	source   string // of the configuration, "" before one is loaded
 	loaded   time.Time
 	draining bool
-	others   map[string]error // what decisions do without, and why it cannot be had
+	others   map[string]error // what readiness does not hang on, and why it cannot be had
+	watched  func() map[string]error
+	refused  error // why the configuration as it stands is not in use; nil: it is
 }
 
-// Dependency says whether something that decisions do without can be had: err tells why not. It makes nothing
-// unready, and is shown to those who ask for more.
+// Dependency says whether something can be had that no decision needs, or not every one: err tells why not. It makes
+// nothing unready, and is shown to those who ask for more.
 func (r *Readiness) Dependency(name string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,12 +32,26 @@ func (r *Readiness) Dependency(name string, err error) {
 	r.others[name] = err
 }
 
+// Watch is [Readiness.Dependency] for what comes and goes: states is asked each time, and is safe for concurrent use.
+func (r *Readiness) Watch(states func() map[string]error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.watched = states
+}
+
 // ConfigurationLoaded says that the valid configuration of source, a file's path or another name for it,
 // is in use since at.
 func (r *Readiness) ConfigurationLoaded(source string, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.source, r.loaded = source, at
+	r.source, r.loaded, r.refused = source, at, nil
+}
+
+// ConfigurationRefused says that the configuration has changed and cannot be used: the one loaded before goes on.
+func (r *Readiness) ConfigurationRefused(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = err
 }
 
 // Drain makes r unready for good.
@@ -98,17 +114,29 @@ func (r *Readiness) verbose() string {
 	return b.String()
 }
 
-// dependencies lists what decisions do without, one a line, in a form of its own: a failure is none of readiness.
+// dependencies lists what readiness does not hang on, one a line, in a form of its own: a failure is none of it.
 func (r *Readiness) dependencies() []string {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	others, watched, refused := maps.Clone(r.others), r.watched, r.refused
+	r.mu.Unlock()
+	if others == nil {
+		others = map[string]error{}
+	}
+	if watched != nil {
+		maps.Copy(others, watched())
+	}
 	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(r.others)) {
+	for _, name := range slices.Sorted(maps.Keys(others)) {
 		line := "[+]" + name + " ok"
-		if err := r.others[name]; err != nil {
-			line = "[!]" + name + " cannot be reached, which decisions do without: " + err.Error()
+		if err := others[name]; err != nil {
+			line = "[!]" + name + " cannot be reached, which is no matter of readiness: " + err.Error()
 		}
 		lines = append(lines, line)
+	}
+	if refused != nil {
+		for fault := range strings.SplitSeq(refused.Error(), "\n") {
+			lines = append(lines, "[!]the configuration as it stands is not in use: "+fault)
+		}
 	}
 	return lines
 }
