@@ -81,7 +81,7 @@ var schemaNotes = map[string]note{
 	"introspection[].cache":               {text: "How long an active token is remembered, and never past its expiry; 1h at most."},
 	"introspection[].negative_cache":      {text: "How long one that is not active is remembered; 1m at most."},
 	"introspection[].timeout":             {text: "How long a call may take, from 10ms to 150ms. Envoy waits 200ms in all."},
-	"introspection[].max_calls":           {text: "Calls at a time, 10000 at most.", least: 1, most: maxCalls},
+	"introspection[].max_calls":           {text: "Calls at a time, 128 at most.", least: 1, most: maxCalls},
 	"introspection[].clock_skew":          {text: "How far ahead nbf and iat may be, 60s at most."},
 	"introspection[].user_prefix":         {text: "Stands before sub in user ids. Every source of users but one must have its own, none the beginning of another.", examples: []any{"idp:"}},
 	"introspection[].claims":              {text: "Names of the members of an answer that hold what is known of a user."},
