@@ -5,6 +5,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/policy"
 )
 
@@ -22,7 +23,7 @@ func TestContextExtensionsReachTheCondition(t *testing.T) {
 		Routes:  []policy.Route{{Path: "/a", When: "context.tier == 'gold'"}},
 		Compile: func(string, []string) (policy.Condition, error) { return c, nil },
 	}
-	s, _ := newServer(t, newEngine(t, o))
+	s, _ := newServer(t, doortest.Engine(t, o))
 	for _, e := range encodings {
 		for said, want := range map[string]int32{"gold": 0, "silver": 7, "": 7} {
 			// What a client sends under that name is not what Envoy's route says.

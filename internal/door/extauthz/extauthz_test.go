@@ -17,46 +17,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/passgate/passgate/internal/authz"
-	"github.com/passgate/passgate/internal/identity"
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/policy"
 	"github.com/passgate/passgate/internal/problem"
 )
-
-// verifier knows the token "a.reader.token" and no other.
-type verifier struct{}
-
-func (verifier) Verify(_ context.Context, c authz.Credential, _ time.Time) (*authz.Identity, error) {
-	switch c.Value {
-	case "a.reader.token":
-		return &authz.Identity{Principal: authz.Principal{
-			Source: "accounts", Issuer: "https://auth.example.com", UserID: "ann", Roles: []string{"member"}, Permissions: []string{"read"},
-		}}, nil
-	case "no.keys.here":
-		return nil, fmt.Errorf("the key set is down")
-	case "an.expired.token":
-		return nil, &authz.ExpiredError{}
-	}
-	return nil, authz.ErrCredentialInvalid
-}
-
-func newEngine(t testing.TB, o policy.Options) *authz.Engine {
-	t.Helper()
-	p, err := policy.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := identity.ParseTemplate(identity.DefaultTemplate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authz.New(authz.Options{
-		Policy:    p,
-		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: verifier{}},
-		Stamper:   identity.New(state, nil),
-		Now:       func() time.Time { return time.Unix(1_710_000_000, 0) },
-		NewID:     func() string { return "new-id" },
-	})
-}
 
 var routes = policy.Options{Default: authz.AccessDeny, Routes: []policy.Route{
 	{Name: "docs", Path: "/docs/**", Access: authz.AccessPublic},
@@ -126,7 +90,7 @@ func check(t testing.TB, s *Server, in *authv3.CheckRequest) *authv3.CheckRespon
 }
 
 func TestCheckGrants(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, routes))
+	s, _ := newServer(t, doortest.Engine(t, routes))
 	for _, e := range encodings {
 		t.Run(e.name, func(t *testing.T) {
 			out := check(t, s, checkRequest(e, "GET", "/api/users/1?q=%2f", reader, "X-User-ID: root", "X_User_ID: root", "X-Request-ID: id-1"))
@@ -163,7 +127,7 @@ func TestCheckGrants(t *testing.T) {
 }
 
 func TestCheckWithoutPrincipalRemovesAllIdentity(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, routes))
+	s, _ := newServer(t, doortest.Engine(t, routes))
 	for _, e := range encodings {
 		out := check(t, s, checkRequest(e, "GET", "/docs/a", "X-Passport: forged", "x.user.role: root"))
 		ok := out.GetOkResponse()
@@ -179,7 +143,7 @@ func TestCheckWithoutPrincipalRemovesAllIdentity(t *testing.T) {
 }
 
 func TestCheckStripsCredentials(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, routes))
+	s, _ := newServer(t, doortest.Engine(t, routes))
 	ok := check(t, s, checkRequest(encodings[0], "GET", "/strip", reader)).GetOkResponse()
 	if !slices.Contains(ok.GetHeadersToRemove(), "authorization") {
 		t.Errorf("removed %q, want authorization among them", ok.GetHeadersToRemove())
@@ -187,7 +151,7 @@ func TestCheckStripsCredentials(t *testing.T) {
 }
 
 func TestCheckDenies(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, routes))
+	s, _ := newServer(t, doortest.Engine(t, routes))
 	tests := []struct {
 		name         string
 		method, path string
@@ -250,7 +214,7 @@ func denialHeaders(refusal *authv3.DeniedHttpResponse) map[string]string {
 }
 
 func TestDenialOfGRPCClientIsOneLine(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, routes))
+	s, _ := newServer(t, doortest.Engine(t, routes))
 	tests := []struct {
 		contentType, path string
 		grpc              bool
@@ -278,7 +242,7 @@ func TestDenialOfGRPCClientIsOneLine(t *testing.T) {
 
 // A header_map may hold texts in place of bytes.
 func TestHeaderMapOfTexts(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, routes))
+	s, _ := newServer(t, doortest.Engine(t, routes))
 	in := checkRequest(encodings[1], "GET", "/strip", reader)
 	for _, h := range in.GetAttributes().GetRequest().GetHttp().GetHeaderMap().GetHeaders() {
 		h.Value, h.RawValue = string(h.GetRawValue()), nil
@@ -289,7 +253,7 @@ func TestHeaderMapOfTexts(t *testing.T) {
 }
 
 func TestPathThatEnvoyCouldNotShow(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, policy.Options{Default: authz.AccessPublic}))
+	s, _ := newServer(t, doortest.Engine(t, policy.Options{Default: authz.AccessPublic}))
 	for _, e := range encodings {
 		in := checkRequest(e, "GET", "/a\xe9b")
 		in.GetAttributes().GetRequest().GetHttp().Path = "/a!b" // as Envoy writes it
@@ -299,7 +263,7 @@ func TestPathThatEnvoyCouldNotShow(t *testing.T) {
 
 // In the headers encoding "!" may stand for any byte; over HTTP/1 Envoy itself has refused the others.
 func TestExclamationMarkInPath(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, policy.Options{Default: authz.AccessPublic}))
+	s, _ := newServer(t, doortest.Engine(t, policy.Options{Default: authz.AccessPublic}))
 	tests := []struct {
 		encoding encoding
 		protocol string
@@ -327,7 +291,7 @@ func TestExclamationMarkInPath(t *testing.T) {
 }
 
 func TestFilteredHeadersAreRemovedUnseen(t *testing.T) {
-	s, log := newServer(t, newEngine(t, routes))
+	s, log := newServer(t, doortest.Engine(t, routes))
 	in := checkRequest(encodings[0], "GET", "/docs/a")
 	in.GetAttributes().GetRequest().GetHttp().Headers = map[string]string{"authorization": "x"}
 	for range 3 {
@@ -344,7 +308,7 @@ func TestFilteredHeadersAreRemovedUnseen(t *testing.T) {
 }
 
 func TestContextExtensionsAddRequirements(t *testing.T) {
-	s, _ := newServer(t, newEngine(t, routes))
+	s, _ := newServer(t, doortest.Engine(t, routes))
 	tests := []struct {
 		name, path, required string
 		headers              []string
@@ -367,14 +331,10 @@ func TestContextExtensionsAddRequirements(t *testing.T) {
 	}
 }
 
-// decideFunc stands in for an engine where a test needs a fault.
-type decideFunc func(context.Context, *authz.Request) authz.Decision
-
-func (f decideFunc) Decide(ctx context.Context, r *authz.Request) authz.Decision { return f(ctx, r) }
-
+// doortest.DecideFunc stands in for an engine where a test needs a fault.
 func TestEmptyAndFaultyCallsAreDenials(t *testing.T) {
-	open := newEngine(t, policy.Options{Default: authz.AccessPublic})
-	panics := decideFunc(func(context.Context, *authz.Request) authz.Decision { panic("forced") })
+	open := doortest.Engine(t, policy.Options{Default: authz.AccessPublic})
+	panics := doortest.DecideFunc(func(context.Context, *authz.Request) authz.Decision { panic("forced") })
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancelLate := context.WithDeadline(t.Context(), time.Unix(0, 0))
@@ -395,9 +355,9 @@ func TestEmptyAndFaultyCallsAreDenials(t *testing.T) {
 		{"panic", t.Context(), panics, good, codes.Unavailable},
 		{"cancelled", cancelled, open, good, codes.Unavailable},
 		{"late", late, open, good, codes.Unavailable},
-		{"zero decision", t.Context(), decideFunc(func(context.Context, *authz.Request) authz.Decision { return authz.Decision{} }), good, codes.Unavailable},
+		{"zero decision", t.Context(), doortest.DecideFunc(func(context.Context, *authz.Request) authz.Decision { return authz.Decision{} }), good, codes.Unavailable},
 		{"granted reason without a grant", t.Context(),
-			decideFunc(func(context.Context, *authz.Request) authz.Decision {
+			doortest.DecideFunc(func(context.Context, *authz.Request) authz.Decision {
 				return authz.Decision{Reason: authz.ReasonGranted}
 			}), good, codes.Unavailable},
 	}
@@ -421,7 +381,7 @@ func TestEmptyAndFaultyCallsAreDenials(t *testing.T) {
 }
 
 func TestPanicIsLoggedWithItsStack(t *testing.T) {
-	s, log := newServer(t, decideFunc(func(context.Context, *authz.Request) authz.Decision { panic("forced") }))
+	s, log := newServer(t, doortest.DecideFunc(func(context.Context, *authz.Request) authz.Decision { panic("forced") }))
 	check(t, s, checkRequest(encodings[0], "GET", "/a"))
 	if !strings.Contains(log.String(), "forced") || !strings.Contains(log.String(), "extauthz_test.go") {
 		t.Errorf("log = %s", log)

@@ -3,7 +3,6 @@ package extauthz
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -14,32 +13,20 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/policy"
 )
 
 // panicFree is a server of these routes that fails the test where the engine would make a denial of a panic.
 func panicFree(f *testing.F, o policy.Options) *Server {
-	engine := newEngine(f, o)
-	return New(decideFunc(func(ctx context.Context, r *authz.Request) authz.Decision {
+	engine := doortest.Engine(f, o)
+	return New(doortest.DecideFunc(func(ctx context.Context, r *authz.Request) authz.Decision {
 		d := engine.Decide(ctx, r)
 		if strings.HasPrefix(d.Cause, "panic:") {
 			panic(d.Cause)
 		}
 		return d
-	}), slog.New(panicHandler{slog.DiscardHandler}))
-}
-
-// panicHandler panics at an error, of which Check has one alone: a panic that it recovered from.
-type panicHandler struct{ slog.Handler }
-
-func (panicHandler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelError
-}
-
-func (panicHandler) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
-	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
-	panic(text)
+	}), doortest.PanicAtErrors())
 }
 
 // Whatever bytes are a CheckRequest, the answer can be sent, denies or is the policy's allow.

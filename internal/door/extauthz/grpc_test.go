@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/policy"
 )
 
@@ -56,7 +57,7 @@ func serve(t *testing.T, d authz.Decider, reflection bool) (*GRPC, *grpc.ClientC
 func TestHealthFollowsDrainWhileCallsAreAnswered(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	t.Run("server", func(t *testing.T) {
-		g, conn, _ := serve(t, newEngine(t, routes), false)
+		g, conn, _ := serve(t, doortest.Engine(t, routes), false)
 		health := healthv1.NewHealthClient(conn)
 		for _, service := range []string{"", Service} {
 			out, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
@@ -79,7 +80,7 @@ func TestHealthFollowsDrainWhileCallsAreAnswered(t *testing.T) {
 }
 
 func TestHealthOfWhatCheckDoesWithoutIsItsOwn(t *testing.T) {
-	g, conn, _ := serve(t, newEngine(t, routes), false)
+	g, conn, _ := serve(t, doortest.Engine(t, routes), false)
 	health := healthv1.NewHealthClient(conn)
 	const other = "passgate.accounts"
 	if _, err := health.Check(t.Context(), &healthv1.HealthCheckRequest{Service: other}); status.Code(err) != codes.NotFound {
@@ -99,7 +100,7 @@ func TestHealthOfWhatCheckDoesWithoutIsItsOwn(t *testing.T) {
 
 func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 	entered := make(chan struct{})
-	g, conn, _ := serve(t, decideFunc(func(ctx context.Context, _ *authz.Request) authz.Decision {
+	g, conn, _ := serve(t, doortest.DecideFunc(func(ctx context.Context, _ *authz.Request) authz.Decision {
 		close(entered)
 		<-ctx.Done()
 		return authz.Decision{}
@@ -119,7 +120,7 @@ func TestStopCutsOffWhatDoesNotEnd(t *testing.T) {
 }
 
 func TestOpenStreamsDoNotHoldTheStop(t *testing.T) {
-	g, conn, _ := serve(t, newEngine(t, routes), true)
+	g, conn, _ := serve(t, doortest.Engine(t, routes), true)
 	watch, err := healthv1.NewHealthClient(conn).Watch(t.Context(), &healthv1.HealthCheckRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +147,7 @@ func TestOpenStreamsDoNotHoldTheStop(t *testing.T) {
 }
 
 func TestServeAfterStopIsNoError(t *testing.T) {
-	g := NewGRPC(GRPCOptions{Decider: newEngine(t, routes), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
+	g := NewGRPC(GRPCOptions{Decider: doortest.Engine(t, routes), Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()})
 	g.Stop(t.Context())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -158,7 +159,7 @@ func TestServeAfterStopIsNoError(t *testing.T) {
 }
 
 func TestMessagesAreBounded(t *testing.T) {
-	_, conn, _ := serve(t, newEngine(t, routes), false)
+	_, conn, _ := serve(t, doortest.Engine(t, routes), false)
 	in := checkRequest(encodings[0], "GET", "/docs/a", "X: "+string(make([]byte, maxMessageBytes)))
 	_, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), in)
 	if status.Code(err) != codes.ResourceExhausted {
@@ -177,7 +178,7 @@ func (rawCodec) Unmarshal(data []byte, v any) error {
 func (rawCodec) Name() string { return "proto" }
 
 func TestCheckRequestThatCannotBeReadIsADenial(t *testing.T) {
-	_, conn, _ := serve(t, newEngine(t, policy.Options{Default: authz.AccessPublic}), false)
+	_, conn, _ := serve(t, doortest.Engine(t, policy.Options{Default: authz.AccessPublic}), false)
 	good, err := proto.Marshal(checkRequest(encodings[0], "GET", "/a"))
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +204,7 @@ func TestCheckRequestThatCannotBeReadIsADenial(t *testing.T) {
 }
 
 func TestMetadataIsBounded(t *testing.T) {
-	_, conn, _ := serve(t, newEngine(t, routes), false)
+	_, conn, _ := serve(t, doortest.Engine(t, routes), false)
 	ctx := grpcmetadata.AppendToOutgoingContext(t.Context(), "x", strings.Repeat("a", maxHeaderListBytes))
 	if _, err := authv3.NewAuthorizationClient(conn).Check(ctx, checkRequest(encodings[0], "GET", "/docs/a")); err == nil {
 		t.Error("a call with too much metadata was answered")
@@ -211,7 +212,7 @@ func TestMetadataIsBounded(t *testing.T) {
 }
 
 func TestMetricsHaveTheUsualNames(t *testing.T) {
-	_, conn, registry := serve(t, newEngine(t, routes), true)
+	_, conn, registry := serve(t, doortest.Engine(t, routes), true)
 	if _, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), checkRequest(encodings[0], "GET", "/docs/a")); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/policy"
 )
 
@@ -154,8 +155,8 @@ var readersToken = regexp.MustCompile(`^[ \t]*[Bb][Ee][Aa][Rr][Ee][Rr] a\.reader
 
 // With any of its fields stripped, a request is never allowed unless the policy allows what is left of it.
 func TestStrippedRequestsAreNeverAllowed(t *testing.T) {
-	open, _ := newServer(t, newEngine(t, policy.Options{Default: authz.AccessPublic}))
-	closed, _ := newServer(t, newEngine(t, policy.Options{Default: authz.AccessAuthenticated}))
+	open, _ := newServer(t, doortest.Engine(t, policy.Options{Default: authz.AccessPublic}))
+	closed, _ := newServer(t, doortest.Engine(t, policy.Options{Default: authz.AccessAuthenticated}))
 	rapid.Check(t, func(rt *rapid.T) {
 		e := rapid.SampledFrom(encodings).Draw(rt, "encoding")
 		path := rapid.SampledFrom([]string{"/a", "/a/b?c", "/docs/../a", "//", ""}).Draw(rt, "path")

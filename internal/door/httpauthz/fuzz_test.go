@@ -3,7 +3,6 @@ package httpauthz
 import (
 	"bufio"
 	"context"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -11,22 +10,10 @@ import (
 	"testing"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/policy"
 )
-
-// panicHandler panics at an error, of which the door has one alone: a panic that it recovered from.
-type panicHandler struct{ slog.Handler }
-
-func (panicHandler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= slog.LevelError
-}
-
-func (panicHandler) Handle(_ context.Context, r slog.Record) error {
-	text := r.Message
-	r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
-	panic(text)
-}
 
 // Whatever bytes are a request, 200 is what the engine granted for exactly the bytes behind the prefix, and all
 // else is a denial that names nobody.
@@ -46,8 +33,8 @@ func FuzzServeHTTP(f *testing.F) {
 		f.Add(seed, false)
 	}
 	engines := map[bool]*authz.Engine{
-		true:  newEngine(f, policy.Options{Default: authz.AccessOptional}),
-		false: newEngine(f, policy.Options{Default: authz.AccessAuthenticated}),
+		true:  doortest.Engine(f, policy.Options{Default: authz.AccessOptional}),
+		false: doortest.Engine(f, policy.Options{Default: authz.AccessAuthenticated}),
 	}
 	f.Fuzz(func(t *testing.T, text string, optional bool) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
@@ -56,7 +43,7 @@ func FuzzServeHTTP(f *testing.F) {
 		}
 		var asked *authz.Request
 		var decision authz.Decision
-		h := New(Options{Log: slog.New(panicHandler{slog.DiscardHandler}), Decider: decideFunc(func(ctx context.Context, q *authz.Request) authz.Decision {
+		h := New(Options{Log: doortest.PanicAtErrors(), Decider: doortest.DecideFunc(func(ctx context.Context, q *authz.Request) authz.Decision {
 			if asked != nil {
 				t.Fatal("the engine is asked twice")
 			}

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -14,29 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/passgate/passgate/internal/authz"
-	"github.com/passgate/passgate/internal/identity"
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/policy"
 )
-
-// verifier knows the token "a.reader.token" and no other.
-type verifier struct{}
-
-func (verifier) Verify(_ context.Context, c authz.Credential, _ time.Time) (*authz.Identity, error) {
-	switch c.Value {
-	case "a.reader.token":
-		return &authz.Identity{Principal: authz.Principal{
-			Source: "accounts", Issuer: "https://auth.example.com", UserID: "ann", Roles: []string{"member"}, Permissions: []string{"read"},
-		}}, nil
-	case "no.keys.here":
-		return nil, errors.New("the key set is down")
-	case "an.expired.token":
-		return nil, &authz.ExpiredError{}
-	}
-	return nil, authz.ErrCredentialInvalid
-}
 
 var routes = policy.Options{Default: authz.AccessDeny, Routes: []policy.Route{
 	{Name: "docs", Path: "/docs/**", Access: authz.AccessPublic},
@@ -45,30 +26,7 @@ var routes = policy.Options{Default: authz.AccessDeny, Routes: []policy.Route{
 	{Name: "strip", Path: "/strip", StripCredentials: true},
 }}
 
-func newEngine(t testing.TB, o policy.Options) *authz.Engine {
-	t.Helper()
-	p, err := policy.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := identity.ParseTemplate(identity.DefaultTemplate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authz.New(authz.Options{
-		Policy:    p,
-		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: verifier{}},
-		Stamper:   identity.New(state, nil),
-		Now:       func() time.Time { return time.Unix(1_710_000_000, 0) },
-		NewID:     func() string { return "new-id" },
-	})
-}
-
 const reader = "Authorization: Bearer a.reader.token"
-
-type decideFunc func(ctx context.Context, r *authz.Request) authz.Decision
-
-func (f decideFunc) Decide(ctx context.Context, r *authz.Request) authz.Decision { return f(ctx, r) }
 
 // witness passes questions on to an engine and remembers the last one.
 type witness struct {
@@ -123,7 +81,7 @@ func (d *door) ask(t *testing.T, requestLine string, headers ...string) (*http.R
 }
 
 func TestAllow(t *testing.T) {
-	d := open(t, newEngine(t, routes))
+	d := open(t, doortest.Engine(t, routes))
 	// The six names, those of each in other spellings, and the overrides: 5 of the latter, and of the names with
 	// one dash two more spellings, of those with two eight.
 	const unseen = 5 + 2 + 5*8
@@ -184,7 +142,7 @@ func TestTargetIsReadRaw(t *testing.T) {
 		"/", "//", "//a", "/a//b", "/../a", "/a/..", "/./a", "/%2e%2e/a", "/a%2fb", "/a%2Fb", "/a%5cb", `/a\b`, "/a;b", "/a%00b", "/%41", "/a|b{}", "/a#b",
 		"/envoy/authz/a", "/a:b@c", "/http://evil.example.com/", "/\xc3\xa9", "/\xff", "/docs/a",
 	} {
-		w := &witness{Decider: newEngine(t, routes)}
+		w := &witness{Decider: doortest.Engine(t, routes)}
 		answer, _ := open(t, w).ask(t, "GET "+Prefix+path+"?q=%2f!&r=?", "Host: API.example.com:80")
 		if w.asked == nil || w.asked.Path != path || w.asked.Malformed != "" || w.asked.Host != "API.example.com:80" || w.asked.Context != nil || !w.asked.HeadersFiltered {
 			t.Errorf("%q is asked as %+v", path, w.asked)
@@ -202,7 +160,7 @@ func TestDenial(t *testing.T) {
 		expired   = anonymous + `, error="invalid_token", error_description="Token expired"`
 		scope     = anonymous + `, error="insufficient_scope", error_description="Insufficient permissions"`
 	)
-	d := open(t, newEngine(t, routes))
+	d := open(t, doortest.Engine(t, routes))
 	for _, tt := range []struct {
 		name, request string
 		headers       []string
@@ -299,7 +257,7 @@ func mustTell(t *testing.T, answer *http.Response, challenge, contentType, grpcS
 
 func TestMethodIsTheClients(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get", "M-SEARCH"} {
-		w := &witness{Decider: newEngine(t, routes)}
+		w := &witness{Decider: doortest.Engine(t, routes)}
 		d := open(t, w)
 		for path, status := range map[string]int{"/docs/a": 200, "/strip": 401} {
 			answer, body := d.ask(t, method+" "+Prefix+path)
@@ -314,7 +272,7 @@ func TestMethodIsTheClients(t *testing.T) {
 }
 
 func TestFaultIsADenial(t *testing.T) {
-	for name, decide := range map[string]decideFunc{
+	for name, decide := range map[string]doortest.DecideFunc{
 		"nothing":           func(context.Context, *authz.Request) authz.Decision { return authz.Decision{} },
 		"an unknown reason": func(context.Context, *authz.Request) authz.Decision { return authz.Decision{Reason: 255} },
 		"granted, but not by grant": func(context.Context, *authz.Request) authz.Decision {
@@ -345,8 +303,8 @@ func TestFaultIsADenial(t *testing.T) {
 
 // allowed is a decision that the engine has granted, with something in it replaced.
 func allowed(t *testing.T, change func(*authz.Decision)) authz.Decider {
-	engine := newEngine(t, routes)
-	return decideFunc(func(ctx context.Context, r *authz.Request) authz.Decision {
+	engine := doortest.Engine(t, routes)
+	return doortest.DecideFunc(func(ctx context.Context, r *authz.Request) authz.Decision {
 		d := engine.Decide(ctx, r)
 		change(&d)
 		return d
@@ -378,7 +336,7 @@ func TestRequestThatHasEndedIsADenial(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := httptest.NewRecorder()
-	New(Options{Decider: newEngine(t, routes), Log: slog.New(slog.DiscardHandler)}).
+	New(Options{Decider: doortest.Engine(t, routes), Log: slog.New(slog.DiscardHandler)}).
 		ServeHTTP(w, httptest.NewRequestWithContext(ctx, "GET", "/envoy/authz/docs/a", nil))
 	if w.Code != 503 {
 		t.Errorf("answered %d", w.Code)
@@ -393,12 +351,12 @@ func (b unreadable) Close() error             { return nil }
 func TestBodyIsNotRead(t *testing.T) {
 	r := httptest.NewRequest("POST", "/envoy/authz/docs/a", unreadable{t})
 	w := httptest.NewRecorder()
-	New(Options{Decider: newEngine(t, routes), Log: slog.New(slog.DiscardHandler)}).ServeHTTP(w, r)
+	New(Options{Decider: doortest.Engine(t, routes), Log: slog.New(slog.DiscardHandler)}).ServeHTTP(w, r)
 	if w.Code != 200 {
 		t.Errorf("answered %d", w.Code)
 	}
 	// A body that Envoy sends along, since its filter has with_request_body, is in nobody's way.
-	answer, _ := open(t, newEngine(t, routes)).ask(t, "POST /envoy/authz/docs/a", "Content-Length: 5", "Host: a\r\n\r\nhello")
+	answer, _ := open(t, doortest.Engine(t, routes)).ask(t, "POST /envoy/authz/docs/a", "Content-Length: 5", "Host: a\r\n\r\nhello")
 	if answer.StatusCode != 200 {
 		t.Errorf("answered %d", answer.StatusCode)
 	}
@@ -406,7 +364,7 @@ func TestBodyIsNotRead(t *testing.T) {
 
 // HTTP/2 may bring a host beside its :authority.
 func TestHostFieldIsNotShown(t *testing.T) {
-	w := &witness{Decider: newEngine(t, routes)}
+	w := &witness{Decider: doortest.Engine(t, routes)}
 	r := httptest.NewRequest("GET", "/envoy/authz/docs/a", nil)
 	r.Host = "api.example.com"
 	r.Header["Host"] = []string{"evil.example.com"}
@@ -418,7 +376,7 @@ func TestHostFieldIsNotShown(t *testing.T) {
 }
 
 func TestMissingPrefixIsLoggedOnce(t *testing.T) {
-	d := open(t, newEngine(t, routes))
+	d := open(t, doortest.Engine(t, routes))
 	for range 3 {
 		d.ask(t, "GET /docs/a?token=t", reader)
 	}
@@ -430,7 +388,7 @@ func TestMissingPrefixIsLoggedOnce(t *testing.T) {
 func TestNewNeedsItsParts(t *testing.T) {
 	for name, o := range map[string]Options{
 		"nothing":    {},
-		"no log":     {Decider: newEngine(t, routes)},
+		"no log":     {Decider: doortest.Engine(t, routes)},
 		"no decider": {Log: slog.New(slog.DiscardHandler)},
 	} {
 		func() {

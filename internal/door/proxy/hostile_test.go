@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/doortest"
 )
 
 // An answer with a status that is none is the upstream's fault, and no panic.
@@ -124,7 +125,7 @@ func TestHTTP10HasNoInterimAnswers(t *testing.T) {
 // What HTTP/2 brings as host beside its :authority is nobody's host.
 func TestHostHeaderOfHTTP2IsNotShownToTheEngine(t *testing.T) {
 	upstream := listen(t, always(okAnswer))
-	engine := newEngine(t, routes)
+	engine := doortest.Engine(t, routes, "x-user-agent")
 	var asked *authz.Request
 	d := open(t, Options{Decider: deciderFunc(func(ctx context.Context, r *authz.Request) authz.Decision {
 		asked = r

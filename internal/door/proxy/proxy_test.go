@@ -20,27 +20,10 @@ import (
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/doortest"
 	"github.com/passgate/passgate/internal/framing"
-	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/policy"
 )
-
-// verifier knows the token "a.reader.token" and no other.
-type verifier struct{}
-
-func (verifier) Verify(_ context.Context, c authz.Credential, _ time.Time) (*authz.Identity, error) {
-	switch c.Value {
-	case "a.reader.token":
-		return &authz.Identity{Principal: authz.Principal{
-			Source: "accounts", Issuer: "https://auth.example.com", UserID: "ann", Roles: []string{"member"}, Permissions: []string{"read"},
-		}}, nil
-	case "no.keys.here":
-		return nil, errors.New("the key set is down")
-	case "an.expired.token":
-		return nil, &authz.ExpiredError{}
-	}
-	return nil, authz.ErrCredentialInvalid
-}
 
 var routes = policy.Options{Default: authz.AccessAuthenticated, Own: []string{"/v1/auth/login"}, Routes: []policy.Route{
 	{Name: "docs", Path: "/docs/**", Access: authz.AccessPublic},
@@ -52,59 +35,22 @@ var routes = policy.Options{Default: authz.AccessAuthenticated, Own: []string{"/
 
 var denyAll = policy.Options{Default: authz.AccessDeny}
 
-func newEngine(t testing.TB, o policy.Options) *authz.Engine {
-	t.Helper()
-	p, err := policy.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := identity.ParseTemplate(identity.DefaultTemplate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return authz.New(authz.Options{
-		Policy:    p,
-		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: verifier{}},
-		Stamper:   identity.New(state, []string{"x-user-agent"}),
-		Now:       func() time.Time { return time.Unix(1_710_000_000, 0) },
-		NewID:     func() string { return "new-id" },
-	})
-}
-
 const reader = "Authorization: Bearer a.reader.token"
-
-// logBuffer holds what a handler logs.
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // door is a handler behind a real server with the framing guard, as in production.
 type door struct {
 	address string
 	handler *Handler
-	log     *logBuffer
+	log     *doortest.Log
 }
 
 // open serves a handler until the test ends. Without a decider it asks an engine with the test routes.
 func open(t testing.TB, o Options, upstreams map[string]string) *door {
 	t.Helper()
-	d := &door{log: &logBuffer{}}
+	d := &door{log: &doortest.Log{}}
 	o.Log = slog.New(slog.NewTextHandler(d.log, nil))
 	if o.Decider == nil {
-		o.Decider = newEngine(t, routes)
+		o.Decider = doortest.Engine(t, routes, "x-user-agent")
 	}
 	o.Upstreams = map[string]*url.URL{}
 	for name, address := range upstreams {
@@ -588,7 +534,7 @@ func (f deciderFunc) Decide(ctx context.Context, r *authz.Request) authz.Decisio
 func TestEngineIsAskedAboutWhatUpstreamGets(t *testing.T) {
 	upstream := listen(t, always(okAnswer))
 	var asked *authz.Request
-	engine := newEngine(t, routes)
+	engine := doortest.Engine(t, routes, "x-user-agent")
 	d := open(t, Options{Decider: deciderFunc(func(ctx context.Context, r *authz.Request) authz.Decision {
 		asked = r
 		return engine.Decide(ctx, r)
@@ -607,7 +553,7 @@ func TestEngineIsAskedAboutWhatUpstreamGets(t *testing.T) {
 
 func TestPanicIsOne503(t *testing.T) {
 	upstream := listen(t, always(okAnswer))
-	engine := newEngine(t, routes)
+	engine := doortest.Engine(t, routes, "x-user-agent")
 	d := open(t, Options{Decider: deciderFunc(func(ctx context.Context, r *authz.Request) authz.Decision {
 		if r.Path == "/docs/panic" {
 			panic("a fault")
@@ -643,9 +589,9 @@ func TestNewRefusesFaultsOfTheProgram(t *testing.T) {
 	u := map[string]*url.URL{"default": {Scheme: "http", Host: "h"}}
 	for name, o := range map[string]Options{
 		"no decider":   {Upstreams: u, Log: log},
-		"no upstreams": {Decider: newEngine(t, routes), Log: log},
-		"no log":       {Decider: newEngine(t, routes), Upstreams: u},
-		"a scheme":     {Decider: newEngine(t, routes), Upstreams: map[string]*url.URL{"default": {Scheme: "ftp", Host: "h"}}, Log: log},
+		"no upstreams": {Decider: doortest.Engine(t, routes, "x-user-agent"), Log: log},
+		"no log":       {Decider: doortest.Engine(t, routes, "x-user-agent"), Upstreams: u},
+		"a scheme":     {Decider: doortest.Engine(t, routes, "x-user-agent"), Upstreams: map[string]*url.URL{"default": {Scheme: "ftp", Host: "h"}}, Log: log},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

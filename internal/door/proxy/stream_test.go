@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/doortest"
 )
 
 // serve runs an upstream by a handler, over HTTP/1 or over HTTP/2 without TLS, and returns its address.
@@ -402,7 +403,7 @@ func TestFailedUpgradeEndsTheConnection(t *testing.T) {
 
 func TestWebSocketNeedsADecision(t *testing.T) {
 	upstream := listen(t, always(okAnswer))
-	d := open(t, Options{Decider: newEngine(t, denyAll)}, map[string]string{"default": "http://" + upstream.address})
+	d := open(t, Options{Decider: doortest.Engine(t, denyAll, "x-user-agent")}, map[string]string{"default": "http://" + upstream.address})
 	_, _, answer := d.handshake(t, askWebSocket)
 	if answer.StatusCode != 403 {
 		t.Errorf("answered %d", answer.StatusCode)
