@@ -2,7 +2,6 @@ package remotekeys
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/passgate/passgate/internal/httpfault"
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/strict"
 )
@@ -161,14 +161,8 @@ func port(u *url.URL) string {
 // place returns host and path of a URL. Its query and its user may be secrets.
 func place(u *url.URL) string { return fmt.Sprintf("%.200s", u.Host+u.EscapedPath()) }
 
-// plain returns why a request failed, of the causes that can be told without the URL and without what the server
-// wrote, which other errors of HTTP quote. It leaves out what differs from one attempt to the next.
+// plain returns why a request failed, without the URL and what the server wrote.
 func plain(err error) error {
-	var (
-		name   *net.DNSError
-		broken *net.OpError
-		cert   *tls.CertificateVerificationError
-	)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("no whole answer within %s", maxFetch)
@@ -176,15 +170,6 @@ func plain(err error) error {
 		return errRedirects
 	case errors.Is(err, errElsewhere):
 		return errElsewhere
-	case errors.As(err, &cert):
-		return fmt.Errorf("%.200s", cert.Error()) // it lists the names in the certificate
-	case errors.As(err, &name):
-		return fmt.Errorf("the host's name cannot be looked up (not found: %t, timeout: %t)", name.IsNotFound, name.IsTimeout)
-	case errors.As(err, &broken):
-		// Without the port of this side, which is another each time.
-		return &net.OpError{Op: broken.Op, Net: broken.Net, Addr: broken.Addr, Err: broken.Err}
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return errors.New("the answer is cut short")
 	}
-	return errors.New("the answer is not of the protocol that the URL names")
+	return httpfault.Plain(err)
 }

@@ -2,7 +2,6 @@ package introspect
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/passgate/passgate/internal/httpfault"
 )
 
 // HTTPOptions say where a server is and how passgate proves itself to it.
@@ -55,11 +56,10 @@ func NewHTTP(o HTTPOptions) *HTTP {
 
 // The bounds of a client: of its connections to one server, and of what answers may bring before their body.
 const (
-	maxConns      = 128
-	maxHeadBytes  = 16 << 10
-	connectTime   = 2 * time.Second
-	idleTime      = 30 * time.Second
-	maxReasonText = 300
+	maxConns     = 128
+	maxHeadBytes = 16 << 10
+	connectTime  = 2 * time.Second
+	idleTime     = 30 * time.Second
 )
 
 // NewClient returns a client that is good for any number of servers: its connections are bounded, stay open for the
@@ -103,7 +103,7 @@ func (h *HTTP) Ask(ctx context.Context, token string) ([]byte, error) {
 	}
 	response, err := h.client.Do(request)
 	if err != nil {
-		return nil, reason(err)
+		return nil, httpfault.Plain(err)
 	}
 	defer response.Body.Close()
 	switch response.StatusCode {
@@ -115,30 +115,10 @@ func (h *HTTP) Ask(ctx context.Context, token string) ([]byte, error) {
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
 	if err != nil {
-		return nil, reason(err)
+		return nil, httpfault.Plain(err)
 	}
 	if len(answer) > maxAnswerBytes {
 		return nil, fmt.Errorf("the answer is longer than %d bytes", maxAnswerBytes)
 	}
 	return answer, nil
-}
-
-// reason returns why there is no answer. It passes on no text that it does not know: the client's errors name the URL,
-// and quote what came back, which may be what was sent.
-func reason(err error) error {
-	var certificate *tls.CertificateVerificationError
-	var network *net.OpError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("no whole answer in time: %w", context.DeadlineExceeded)
-	case errors.Is(err, context.Canceled):
-		return context.Canceled
-	case errors.As(err, &certificate):
-		return fmt.Errorf("its certificate is not accepted: %.*s", maxReasonText, certificate.Err)
-	case errors.As(err, &network):
-		return network
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errors.New("the connection was closed before the end of the answer")
-	}
-	return errors.New("what came back is not an HTTP answer within its bounds")
 }

@@ -155,11 +155,11 @@ func TestBadAnswersOfHTTP(t *testing.T) {
 		"cut short": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1000")
 			_, _ = io.WriteString(w, active(""))
-		}, "closed before the end"},
+		}, "cut short"},
 		"a head too long": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("X-Long", strings.Repeat("body-secret", 2000))
-		}, "not an HTTP answer"},
-		"aborted": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "closed before the end"},
+		}, "not of the protocol"},
+		"aborted": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "cut short"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int64
