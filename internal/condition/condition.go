@@ -48,6 +48,7 @@ func (e *Error) Error() string { return e.Text }
 
 // Condition is a compiled expression.
 type Condition struct {
+	secret  []string // headers that it does not see
 	program cel.Program
 	text    string
 	names   []string // of what it looks at, for traces
@@ -96,8 +97,9 @@ var base = func() *cel.Env {
 	return base
 }()
 
-// Compile compiles an expression for a route whose path has these parameters. A failure is of type [*Error].
-func Compile(text string, parameters []string) (policy.Condition, error) {
+// Compile compiles an expression for a route whose path has these parameters. The headers in credentials are hidden
+// from it, as Authorization is. A failure is of type [*Error].
+func Compile(text string, parameters []string, credentials ...string) (policy.Condition, error) {
 	variables := make([]cel.EnvOption, len(parameters))
 	for i, name := range parameters {
 		variables[i] = cel.Variable("path."+name, cel.StringType)
@@ -118,7 +120,7 @@ func Compile(text string, parameters []string) (policy.Condition, error) {
 	if err != nil {
 		return nil, &Error{1, 1, "cannot be compiled: " + err.Error()}
 	}
-	c := &Condition{program: program, text: text}
+	c := &Condition{program: program, text: text, secret: secretHeaders(credentials)}
 	for _, reference := range ast.NativeRep().ReferenceMap() {
 		if isVariable(reference.Name) && !slices.Contains(c.names, reference.Name) {
 			c.names = append(c.names, reference.Name)
@@ -135,7 +137,7 @@ func isVariable(name string) bool {
 
 // Holds implements [policy.Condition].
 func (c *Condition) Holds(ctx context.Context, in *policy.Input) (ok bool, compared string, err error) {
-	vars := newVariables(in)
+	vars := newVariables(in, c.secret)
 	value, _, err := c.program.ContextEval(ctx, vars)
 	if err != nil {
 		return false, "", fmt.Errorf("%s; %s", c.cause(err), vars.show(c.names))

@@ -340,3 +340,26 @@ func BenchmarkWorstMatch(b *testing.B) {
 		}
 	}
 }
+
+// A header that holds API keys is hidden as Authorization is.
+func TestConditionsDoNotSeeTheirCredentialHeaders(t *testing.T) {
+	for text, want := range map[string]bool{
+		"'x-api-key' in request.headers":     false,
+		"'x-other' in request.headers":       true,
+		"'authorization' in request.headers": false,
+	} {
+		c, err := Compile(text, nil, "X-API-Key")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, shown, err := c.Holds(t.Context(), &policy.Input{Headers: []authz.Header{
+			{Name: "x-aPI-key", Value: "test-secret"}, {Name: "X-Other", Value: "a"}, {Name: "Authorization", Value: "test-secret"},
+		}})
+		if err != nil || got != want || strings.Contains(strings.ToLower(shown), "api") || strings.Contains(shown, "secret") {
+			t.Errorf("%s: %t, %v; shown: %s", text, got, err, shown)
+		}
+	}
+	if found := Unwise("'x-api-key' in request.headers", false, nil, "X-API-Key"); len(found) != 1 {
+		t.Errorf("%d warnings, want one", len(found))
+	}
+}

@@ -15,13 +15,13 @@ import (
 
 // Unwise returns what in an expression compiles and is hardly meant: a comparison that comes out the same for
 // every request, which with a != lets all of them in. Issuers are the configured ones: their iss, by name and by
-// iss.
-func Unwise(text string, public bool, issuers map[string]string) []*Error {
+// iss; nil: others may be named, too. The headers in credentials are those of [Compile].
+func Unwise(text string, public bool, issuers map[string]string, credentials ...string) []*Error {
 	parsed, issues := base.Parse(text)
 	if issues.Err() != nil {
 		return nil
 	}
-	u := &unwise{public: public, issuers: issuers, info: parsed.NativeRep().SourceInfo()}
+	u := &unwise{public: public, issuers: issuers, secret: secretHeaders(credentials), info: parsed.NativeRep().SourceInfo()}
 	ast.PreOrderVisit(parsed.NativeRep().Expr(), ast.NewExprVisitor(u.visit))
 	if !u.named {
 		u.found = append(u.found, &Error{1, 1, "looks at nothing of the request, so it is the same for all"})
@@ -38,6 +38,7 @@ var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 type unwise struct {
 	public  bool
 	issuers map[string]string
+	secret  []string
 	info    *ast.SourceInfo
 	named   bool // a variable was
 	found   []*Error
@@ -110,7 +111,7 @@ func (u *unwise) compare(variable string, with ast.Expr) {
 			}
 		case "principal.issuer":
 			switch iss, known := u.issuers[text]; {
-			case text == "" || known && iss == text:
+			case text == "" || u.issuers == nil || known && iss == text:
 			case known:
 				u.add(e, "principal.issuer is the token's iss, not the issuer's name; write '%s'", iss)
 			default:
@@ -128,7 +129,7 @@ func (u *unwise) headers(names ast.Expr) {
 
 func (u *unwise) header(at ast.Expr, name string) {
 	switch lower := strings.ToLower(name); {
-	case slices.Contains(secret, lower):
+	case slices.Contains(u.secret, lower):
 		u.add(at, "%s carries credentials, and is never in request.headers", lower)
 	case lower != name:
 		u.add(at, "the names in request.headers are in lower case; write '%s'", lower)

@@ -19,14 +19,15 @@ import (
 type variables struct {
 	in        *policy.Input
 	principal *authz.Principal // not nil
+	secret    []string         // headers that carry credentials, in lower case
 	headers   map[string]string
 	claims    map[string]any
 }
 
 var _ cel.Activation = (*variables)(nil)
 
-func newVariables(in *policy.Input) *variables {
-	v := &variables{in: in, principal: in.Principal}
+func newVariables(in *policy.Input, secret []string) *variables {
+	v := &variables{in: in, principal: in.Principal, secret: secret}
 	if v.principal == nil {
 		v.principal = &authz.Principal{}
 	}
@@ -51,8 +52,14 @@ func (v *variables) ResolveName(name string) (any, bool) {
 	return nil, false
 }
 
-// secret are the headers that carry credentials.
-var secret = []string{"authorization", "proxy-authorization", "cookie"}
+// secretHeaders returns the headers that carry credentials, in lower case: those that do everywhere, and more.
+func secretHeaders(more []string) []string {
+	all := []string{"authorization", "proxy-authorization", "cookie"}
+	for _, name := range more {
+		all = append(all, strings.ToLower(name))
+	}
+	return all
+}
 
 // headerMap returns the headers by their name in lower case, repeats joined as Envoy joins them. Which of
 // Envoy's two encodings they came in makes no difference.
@@ -62,7 +69,7 @@ func (v *variables) headerMap() map[string]string {
 	}
 	lines := make(map[string][]string, len(v.in.Headers))
 	for _, h := range v.in.Headers {
-		if name := strings.ToLower(h.Name); !slices.Contains(secret, name) {
+		if name := strings.ToLower(h.Name); !slices.Contains(v.secret, name) {
 			lines[name] = append(lines[name], h.Value)
 		}
 	}

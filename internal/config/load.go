@@ -194,7 +194,7 @@ func (l *loader) compile(c *Config) *policy.Policy {
 		if c, ok := compiled[key]; ok {
 			return c, nil
 		}
-		c, err := condition.Compile(text, parameters)
+		c, err := condition.Compile(text, parameters, l.credentialHeaders()...)
 		if err == nil {
 			compiled[key] = c
 		}
@@ -223,6 +223,14 @@ func (l *loader) compile(c *Config) *policy.Policy {
 		l.doc.Fault(field, "%s", l.quoting(field, fault.Text))
 	}
 	return p
+}
+
+// credentialHeaders returns the headers that carry credentials in this configuration and not in any.
+func (l *loader) credentialHeaders() []string {
+	if l.doc.Has("api_keys") {
+		return []string{l.file.APIKeys.Header}
+	}
+	return nil
 }
 
 // quoting returns what another package says of a value, unless that may quote a part of a variable's.
@@ -301,8 +309,11 @@ func (l *loader) read(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// remember keeps what a file held.
+// remember keeps what a file held. A pipe is not watched: it gives what it holds once.
 func (l *loader) remember(path string, digest [sha256.Size]byte) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return
+	}
 	if l.seen == nil {
 		l.seen = Snapshot{}
 	}

@@ -27,6 +27,16 @@ func (s Snapshot) Again() Snapshot {
 	return now
 }
 
+// content returns what a file holds. To open anything but a file could take for ever.
+func content(path string) []byte {
+	info, err := os.Stat(path)
+	if err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	data, _ := readFile(path, maxWatched)
+	return data
+}
+
 // clone returns a copy, which the loader no longer writes to.
 func (s Snapshot) clone() Snapshot { return maps.Clone(s) }
 
@@ -35,15 +45,14 @@ const maxWatched = 16 << 20 // bytes of one file
 // digestOf returns the digest of a file, or of the files in a directory by their names. What cannot be read counts as
 // empty.
 func digestOf(path string) (digest [sha256.Size]byte) {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		data, _ := readFile(path, maxWatched)
-		return sha256.Sum256(data)
+	info, err := os.Stat(path)
+	if err != nil || !info.IsDir() {
+		return sha256.Sum256(content(path))
 	}
+	entries, _ := os.ReadDir(path)
 	all := sha256.New()
 	for _, e := range entries {
-		data, _ := readFile(filepath.Join(path, e.Name()), maxWatched)
-		fmt.Fprintf(all, "%q %x\n", e.Name(), sha256.Sum256(data))
+		fmt.Fprintf(all, "%q %x\n", e.Name(), sha256.Sum256(content(filepath.Join(path, e.Name()))))
 	}
 	all.Sum(digest[:0])
 	return digest

@@ -25,7 +25,7 @@ const (
 	maxCache       = time.Hour
 	maxNegative    = time.Minute
 	minAsk, maxAsk = 10 * time.Millisecond, 150 * time.Millisecond // Envoy waits 200 ms
-	maxCalls       = 128 // connections that a client has to one server
+	maxCalls       = 128                                           // connections that a client has to one server
 )
 
 // judgeRemote returns where the keys of an issuer are fetched.

@@ -199,6 +199,9 @@ func (l *loader) warnOfRoutes(c *Config) {
 	for _, issuer := range l.file.Issuers { // last: an iss that is another's name is meant as it stands
 		issuers[issuer.Issuer] = issuer.Issuer
 	}
+	if len(c.Introspection) > 0 {
+		issuers = nil // a server may name any
+	}
 	for i, r := range l.file.Routes {
 		at := fmt.Sprintf("routes[%d]", i)
 		for _, field := range []string{"hosts", "methods", "permissions", "credentials", "when"} {
@@ -222,7 +225,7 @@ func (l *loader) warnOfRoutes(c *Config) {
 			public := access(r.Access) == authz.AccessPublic
 			key := fmt.Sprint(public, r.When)
 			if _, known := unwise[key]; !known {
-				unwise[key] = condition.Unwise(r.When, public, issuers)
+				unwise[key] = condition.Unwise(r.When, public, issuers, l.credentialHeaders()...)
 			}
 			for _, e := range unwise[key] {
 				l.doc.WarnWithin(at+".when", r.When, e.Line, e.Column, "%s", l.quoting(at+".when", e.Text))
