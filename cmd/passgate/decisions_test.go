@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -21,7 +19,6 @@ import (
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/policytest"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
-	"github.com/passgate/passgate/passport"
 )
 
 // runTable runs tests on the engine and through every door, and reports each difference from what is
@@ -48,11 +45,26 @@ func runDoors(t *testing.T, doors []door, tests []policytest.Test, calls []call)
 			answers = door.ask(t, calls)
 		}
 		for i, test := range tests {
+			if expect, differs := door.knownDifference(calls[i]); differs {
+				for _, failure := range answers[i].Compare(expect) {
+					t.Errorf("%s: %s (line %d): %s", door.name, test.Name, test.Line, failure)
+				}
+				continue
+			}
 			for _, failure := range answers[i].differences(door, test.Expect, &first[i]) {
 				t.Errorf("%s: %s (line %d): %s", door.name, test.Name, test.Line, failure)
 			}
 		}
 	}
+}
+
+// knownDifference returns what a door answers to a call that it cannot judge as the others do.
+func (d door) knownDifference(c call) (expect policytest.Expect, differs bool) {
+	if d.name != doorHTTPAuthz || cannotBeSent(c) || !strings.Contains(c.path, "!") {
+		return policytest.Expect{}, false
+	}
+	// Envoy writes it for a byte that is not UTF-8, too.
+	return policytest.Expect{Status: 400, Code: "ambiguous_path"}, true
 }
 
 // differences returns a line for each way in which an answer differs from what is expected, or from the first
@@ -74,6 +86,14 @@ func (a *answer) differences(d door, expect policytest.Expect, first *answer) []
 		if a.text != first.text {
 			differ("text %q, but the first door says %q", a.text, first.text)
 		}
+		if a.told != "" && a.told != first.told {
+			differ("tells %q, but the first door %q", a.told, first.told)
+		}
+		for _, part := range challenges[a.Code] {
+			if a.told != "" && !strings.Contains(a.told, part) {
+				differ("tells %q, without %q", a.told, part)
+			}
+		}
 		return differences
 	}
 	if a.service == "" || a.service != first.service {
@@ -86,6 +106,19 @@ func (a *answer) differences(d door, expect policytest.Expect, first *answer) []
 		return append(differences, a.misstated()...)
 	}
 	return differences
+}
+
+// challenges are what a client is told by the contract of each refusal, among other things (RFC 6750 §3).
+var challenges = map[string][]string{
+	"ambiguous_path":           {"WWW-Authenticate: \n", "Retry-After: \n"},
+	"ambiguous_host":           {"WWW-Authenticate: \n", "Retry-After: \n"},
+	"multiple_credentials":     {"Retry-After: \n"},
+	"missing_credentials":      {"WWW-Authenticate: Bearer realm=\"passgate\"\n", "Retry-After: \n"},
+	"token_expired":            {"WWW-Authenticate: Bearer realm=\"passgate\", error=\"invalid_token\"", "Retry-After: \n"},
+	"invalid_token":            {"WWW-Authenticate: Bearer realm=\"passgate\", error=\"invalid_token\"", "Retry-After: \n"},
+	"insufficient_permissions": {"WWW-Authenticate: Bearer realm=\"passgate\", error=\"insufficient_scope\"", "Retry-After: \n"},
+	"forbidden":                {"WWW-Authenticate: \n", "Retry-After: \n"},
+	"unavailable":              {"WWW-Authenticate: \n", "Retry-After: 1\n"},
 }
 
 // misstated returns a line for each identity header that, decoded, does not say who the principal is.
@@ -122,7 +155,7 @@ func (a *answer) misstated() []string {
 
 const decisions = "testdata/decisions/"
 
-func loadTable(t *testing.T) (*config.Config, []policytest.Test) {
+func loadTable(t *testing.T) (*config.Config, *policytest.File) {
 	t.Helper()
 	cfg, err := config.Load(decisions+"passgate.yaml", nil)
 	if err != nil {
@@ -132,56 +165,39 @@ func loadTable(t *testing.T) (*config.Config, []policytest.Test) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cfg, tests
+	return patient(cfg), tests
 }
 
-func TestDecisionTable(t *testing.T) {
-	cfg, tests := loadTable(t)
-	engine, mint, err := newTestEngine(cfg, time.Now)
+// patient gives introspection servers more time than passgate does: the machine may be busy, and late answers are
+// shown elsewhere.
+func patient(cfg *config.Config) *config.Config {
+	for i := range cfg.Introspection {
+		cfg.Introspection[i].Timeout = patience
+	}
+	return cfg
+}
+
+// configOf returns the configuration of a file with this content.
+func configOf(t *testing.T, content string) *config.Config {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "passgate.yaml")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	runTable(t, engine, mint, tests)
+	return patient(cfg)
 }
 
-func TestDecisionTableIsComplete(t *testing.T) {
-	cfg, tests := loadTable(t)
-	if len(tests) < 150 {
-		t.Errorf("%d tests, want 150", len(tests))
+func TestDecisionTable(t *testing.T) {
+	cfg, file := loadTable(t)
+	engine, mint, err := newTestEngine(cfg, file, time.Now)
+	if err != nil {
+		t.Fatal(err)
 	}
-	names, seen, allowed := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, test := range tests {
-		if names[test.Name] {
-			t.Errorf("line %d: %q names a test already", test.Line, test.Name)
-		}
-		if test.Expect.Code == "" {
-			t.Errorf("line %d: %q states no code", test.Line, test.Name)
-		}
-		names[test.Name], seen[test.Expect.Code] = true, true
-		claims, _ := test.Request.Token.(map[string]any)
-		if iss, _ := claims["iss"].(string); test.Expect.Status == 200 {
-			allowed[iss] = true
-		}
-	}
-	want := maps.Clone(texts)
-	delete(want, "no_service")  // one door alone can say it
-	delete(want, "unavailable") // takes a fault
-	want["ok"] = ""
-	for code := range want {
-		if !seen[code] {
-			t.Errorf("no test has the code %s", code)
-		}
-	}
-	var algorithms []keyset.Algorithm
-	for _, issuer := range cfg.Issuers {
-		if !allowed[issuer.Issuer] {
-			t.Errorf("no test has a good token of %s", issuer.Name)
-		}
-		algorithms = append(algorithms, issuer.Algorithms...)
-	}
-	if all := keyset.Algorithms(); !slices.Equal(algorithms, all) {
-		t.Errorf("the issuers sign with %v, want %v", algorithms, all)
-	}
+	runTable(t, engine, mint, file.Tests)
 }
 
 // The rest are decisions that a file cannot state: they take another clock, a key, a fault, or a request that
@@ -200,38 +216,6 @@ func request(name, path string, token any, status int, code string) policytest.T
 	}
 }
 
-func TestDecisionsAtTheEdgesOfTime(t *testing.T) {
-	cfg, _ := loadTable(t)
-	engine, mint, err := newTestEngine(cfg, atNoon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	claims := map[string]map[string]any{
-		"accounts": {"sub": "ann"},
-		"partner":  {"iss": "https://idp.partner.example", "sub": "ann", "uid": "ann", "aud": "api"},
-		"edge":     {"iss": "https://edge.example.net", "sub": "ann", "aud": "edge"},
-		"device":   {"iss": "devices", "sub": "ann", "serial": "1"},
-	}
-	var tests []policytest.Test
-	edge := func(issuer, claim string, seconds, status int, code string) {
-		c := maps.Clone(claims[issuer])
-		c[claim] = noon.Unix() + int64(seconds)
-		tests = append(tests, request(fmt.Sprintf("%s %s %+d s", issuer, claim, seconds), "/api/me", c, status, code))
-	}
-	for _, issuer := range cfg.Issuers {
-		leeway, skew := int(issuer.Leeway.Seconds()), int(issuer.ClockSkew.Seconds())
-		edge(issuer.Name, "exp", 1-leeway, 200, "ok")
-		edge(issuer.Name, "exp", -leeway, 401, "token_expired")
-		edge(issuer.Name, "exp", -leeway-1, 401, "token_expired")
-		for _, claim := range []string{"nbf", "iat"} {
-			edge(issuer.Name, claim, 0, 200, "ok")
-			edge(issuer.Name, claim, skew, 200, "ok")
-			edge(issuer.Name, claim, skew+1, 401, "invalid_token")
-		}
-	}
-	runTable(t, engine, mint, tests)
-}
-
 func TestDecisionsOnTokensOfManyMakes(t *testing.T) {
 	cfg, _ := loadTable(t)
 	signer, err := keyset.GenerateSigner(keyset.HS256, "")
@@ -246,7 +230,7 @@ func TestDecisionsOnTokensOfManyMakes(t *testing.T) {
 	if issuers[0].Keys, err = keyset.NewSet(signer.Key()); err != nil {
 		t.Fatal(err)
 	}
-	engine := newEngine(cfg, issuers, atNoon)
+	engine := newEngine(cfg, sources{issuers: issuers}, atNoon)
 	sign := func(s *keyset.Signer, claims map[string]any) string {
 		t.Helper()
 		token, err := jwtauth.Mint(s, claims)
@@ -300,22 +284,9 @@ func TestDecisionsOnTokensOfManyMakes(t *testing.T) {
 	})
 }
 
-func TestPassportOfADecision(t *testing.T) {
-	cfg, _ := loadTable(t)
-	engine, mint, err := newTestEngine(cfg, atNoon)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := passport.Passport{UserID: "ann", Email: "ann@example.com", Subscription: "free", Country: "IN", Platform: "android", TokenStatus: "valid", IssuedAt: noon.Unix()}
-	test := request("a passport says who and when", "/api/me", map[string]any{"sub": "ann", "email": "ann@example.com", "subscription": "free", "country": "IN", "platform": "android"}, 200, "ok")
-	test.Request.Headers = map[string]any{"X-Passport": "forged"}
-	test.Expect.Headers = map[string]string{"X-Passport": want.Encode()}
-	runTable(t, engine, mint, []policytest.Test{test})
-}
-
 func TestDecisionsOnRequestsThatLackAPart(t *testing.T) {
 	cfg, _ := loadTable(t)
-	engine, _, err := newTestEngine(cfg, time.Now)
+	engine, _, err := newTestEngine(cfg, &policytest.File{}, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,96 +299,4 @@ func TestDecisionsOnRequestsThatLackAPart(t *testing.T) {
 		{method: "GET", host: "localhost"},
 		{path: "/docs/intro", host: "localhost"},
 	})
-}
-
-// doorsThat returns the doors that have to name a service, or those that do not.
-func doorsThat(nameServices bool, all []door) []door {
-	return slices.DeleteFunc(all, func(d door) bool { return (d.name == "JSON lines") != nameServices })
-}
-
-func TestDecisionsWithoutAService(t *testing.T) {
-	for _, test := range []struct {
-		access     string
-		token      any
-		want       int // of doors that need no service
-		code       string
-		wantNaming int // of those that do
-		codeNaming string
-	}{
-		{"public", nil, 200, "ok", 404, "no_service"},
-		{"authenticated", map[string]any{"sub": "ann"}, 200, "ok", 404, "no_service"},
-		{"authenticated", nil, 401, "missing_credentials", 401, "missing_credentials"},
-		{"authenticated", "invalid_jwt", 401, "invalid_token", 401, "invalid_token"},
-		{"deny", map[string]any{"sub": "ann"}, 403, "forbidden", 403, "forbidden"},
-	} {
-		t.Run(test.access+" "+test.code, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "passgate.yaml")
-			policy := "issuers: [{name: a, issuer: a, algorithms: [HS256], secret: this-is-no-secret-it-only-has-to-be-long-enough}]\n" +
-				"default_access: " + test.access + "\nroutes: [{path: /bare, access: " + test.access + "}]\n"
-			if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			cfg, err := config.Load(file, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			engine, mint, err := newTestEngine(cfg, time.Now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, path := range []string{"/bare", "/no-route"} {
-				one := request(path, path, test.token, test.want, test.code)
-				calls := []call{callOf(t, one.Request, mint)}
-				for _, naming := range []bool{false, true} {
-					if naming {
-						one = request(path, path, test.token, test.wantNaming, test.codeNaming)
-					}
-					for _, d := range doorsThat(naming, doors(t, engine)) {
-						a := d.ask(t, calls)[0]
-						if failures := a.Compare(one.Expect); len(failures) > 0 || a.service != "" {
-							t.Errorf("%s: %s: %q, service %q", d.name, path, failures, a.service)
-						}
-					}
-				}
-			}
-		})
-	}
-}
-
-// brokenVerifier cannot judge a credential, or panics over it.
-type brokenVerifier struct{ panics bool }
-
-func (v brokenVerifier) Verify(context.Context, authz.Credential, time.Time) (*authz.Identity, error) {
-	if v.panics {
-		panic("verifier")
-	}
-	return nil, errors.New("the key set cannot be read")
-}
-
-// stampless refuses to be asked: nothing may be granted.
-type stampless struct{ t *testing.T }
-
-func (s stampless) Stamp(*authz.Identity, time.Time) (*authz.Stamp, error) {
-	s.t.Error("an identity was stamped")
-	return nil, errors.New("not granted")
-}
-
-func (s stampless) Spoofed(dst []string, _ *authz.Request) []string { return dst }
-
-func TestDecisionsUnderAFault(t *testing.T) {
-	cfg, _ := loadTable(t)
-	for _, panics := range []bool{false, true} {
-		engine := authz.New(authz.Options{
-			Policy:    cfg.Policy,
-			Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: brokenVerifier{panics}},
-			Stamper:   stampless{t},
-			Now:       time.Now,
-			NewID:     func() string { return "id" },
-		})
-		runTable(t, engine, nil, []policytest.Test{
-			request("a credential that cannot be judged", "/api/me", "a.b.c", 503, "unavailable"),
-			request("an optional credential that cannot be judged", "/", "a.b.c", 503, "unavailable"),
-			request("no credential", "/api/me", nil, 401, "missing_credentials"),
-		})
-	}
 }

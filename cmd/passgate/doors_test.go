@@ -77,8 +77,20 @@ func callOf(t *testing.T, q policytest.Request, mint policytest.Minter) call {
 type answer struct {
 	policytest.Answer
 	text    string // of a refusal
+	told    string // of a refusal, the headers of toldNames; "" where a door cannot show them
 	service string // of an allow
 	user    *user  // of an allow; nil without a principal
+}
+
+// toldNames are the headers that tell a client of a refusal.
+var toldNames = []string{"WWW-Authenticate", "Retry-After", "Content-Type", "Cache-Control"}
+
+func toldBy(value func(name string) string) string {
+	lines := make([]string, len(toldNames))
+	for i, name := range toldNames {
+		lines[i] = name + ": " + value(name)
+	}
+	return strings.Join(lines, "\n")
 }
 
 type user struct {
@@ -93,6 +105,9 @@ type door struct {
 	showsHeaders bool
 	ask          func(t *testing.T, calls []call) []answer
 }
+
+// doorHTTPAuthz is the door that differs in one thing.
+const doorHTTPAuthz = "ext_authz over HTTP"
 
 // doors returns every door of an engine.
 func doors(t *testing.T, decider authz.Decider) []door {
@@ -111,6 +126,7 @@ func doors(t *testing.T, decider authz.Decider) []door {
 		{"Check with header_map", true, check(asHeaderMap)},
 		{"JSON lines", false, func(t *testing.T, calls []call) []answer { return askJSONLines(t, decider, calls) }},
 		{"proxy", true, func(t *testing.T, calls []call) []answer { return askProxy(t, decider, calls) }},
+		{doorHTTPAuthz, true, func(t *testing.T, calls []call) []answer { return askHTTPAuthz(t, decider, calls) }},
 	}
 }
 
@@ -207,6 +223,15 @@ func askCheck(t *testing.T, client authv3.AuthorizationClient, c call, encode fu
 	}
 	denied := out.GetDeniedResponse()
 	a.Status, a.text = int(denied.GetStatus().GetCode()), denied.GetBody()
+	a.told = toldBy(func(name string) string {
+		var values []string
+		for _, o := range denied.GetHeaders() {
+			if strings.EqualFold(o.GetHeader().GetKey(), name) {
+				values = append(values, o.GetHeader().GetValue())
+			}
+		}
+		return strings.Join(values, " and ")
+	})
 	if got := codes.Code(out.GetStatus().GetCode()); got != grpcCodes[a.Status] {
 		t.Errorf("status code %v beside HTTP %d", got, a.Status)
 	}
@@ -305,7 +330,7 @@ func askJSONLines(t *testing.T, decider authz.Decider, calls []call) []answer {
 		if reply.Type != "api_response" || reply.MsgID != len(answers) {
 			t.Fatalf("answer %d is %+v", len(answers), reply)
 		}
-		a := answer{policytest.Answer{Status: reply.Status, Code: "ok"}, reply.Error, reply.Service, reply.User}
+		a := answer{Answer: policytest.Answer{Status: reply.Status, Code: "ok"}, text: reply.Error, service: reply.Service, user: reply.User}
 		if reply.Status != 200 {
 			a.Code = codeOf(reply.Error)
 		}
@@ -324,7 +349,7 @@ func BenchmarkCheck(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	engine, mint, err := newTestEngine(cfg, time.Now)
+	engine, mint, err := newTestEngine(cfg, &policytest.File{}, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}

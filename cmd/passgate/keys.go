@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -68,13 +69,13 @@ func (f keyDirFlags) load(p *program) (dir string, cfg *config.Config, err error
 	return dir, cfg, nil
 }
 
-// dirOnly is load for a command that needs nothing else of the configuration, which may not be valid before it ran.
-func (f keyDirFlags) dirOnly(p *program) (string, error) {
+// dirOnly is load for a command that can do without the configuration, which may not be valid before it ran: with
+// --dir there is none.
+func (f keyDirFlags) dirOnly(p *program) (dir string, cfg *config.Config, err error) {
 	if f.Dir != nil && *f.Dir != "" {
-		return *f.Dir, nil
+		return *f.Dir, nil, nil
 	}
-	dir, _, err := f.load(p)
-	return dir, err
+	return f.load(p)
 }
 
 // algFlag is embedded by the commands that make a key.
@@ -82,18 +83,27 @@ type algFlag struct {
 	Alg string `placeholder:"ALG" help:"EdDSA, ES256 or HS256. Without it: that of the newest key, or EdDSA."`
 }
 
-// algorithm returns the algorithm asked for, else that of the newest key.
-func (f algFlag) algorithm(newestFirst []keyset.RingKey) (keyset.Algorithm, error) {
-	switch a := keyset.Algorithm(f.Alg); a {
-	case keyset.EdDSA, keyset.ES256, keyset.HS256:
-		return a, nil
-	case "":
-		if len(newestFirst) > 0 {
-			return newestFirst[0].Signer.Key().Algorithm, nil
-		}
-		return keyset.EdDSA, nil
+// algorithm returns the algorithm asked for, else that of the newest key. Where the configuration is known its issuer
+// has to take it: a server would refuse a directory with such a key, and not start with it.
+func (f algFlag) algorithm(newestFirst []keyset.RingKey, cfg *config.Config) (keyset.Algorithm, error) {
+	a := keyset.Algorithm(f.Alg)
+	switch {
+	case a == "" && len(newestFirst) > 0:
+		a = newestFirst[0].Signer.Key().Algorithm
+	case a == "":
+		a = keyset.EdDSA
+	case a != keyset.EdDSA && a != keyset.ES256 && a != keyset.HS256:
+		return "", usagef("--alg: %.64q is not one of EdDSA, ES256, HS256", f.Alg)
 	}
-	return "", usagef("--alg: %.64q is not one of EdDSA, ES256, HS256", f.Alg)
+	if cfg == nil || cfg.Keys == nil {
+		return a, nil
+	}
+	for _, i := range cfg.Issuers {
+		if i.Name == cfg.Keys.Issuer && !slices.Contains(i.Algorithms, a) {
+			return "", usagef("--alg: the algorithms of the issuer %s in %s lack %s; add it there first", i.Name, cfg.File, a)
+		}
+	}
+	return a, nil
 }
 
 // faultOf returns an error of a key directory as what it is: a file at fault is a matter of configuration.
@@ -114,7 +124,7 @@ func (c *keysNewCommand) Run(p *program) error {
 	if c.Out != nil {
 		return c.writePassportKey(p)
 	}
-	dir, err := c.dirOnly(p)
+	dir, cfg, err := c.dirOnly(p)
 	if err != nil {
 		return err
 	}
@@ -122,7 +132,7 @@ func (c *keysNewCommand) Run(p *program) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return faultOf(err)
 	}
-	algorithm, err := c.algorithm(keys)
+	algorithm, err := c.algorithm(keys, cfg)
 	if err != nil {
 		return err
 	}
@@ -189,7 +199,7 @@ func (c *keysRotateCommand) Run(p *program) error {
 	if c.VerifyFor != nil && *c.VerifyFor < 0 {
 		return usagef("--verify-for: %v is negative", *c.VerifyFor)
 	}
-	dir, verifyFor, err := c.settings(p)
+	dir, cfg, verifyFor, err := c.settings(p)
 	if err != nil {
 		return err
 	}
@@ -200,7 +210,7 @@ func (c *keysRotateCommand) Run(p *program) error {
 	if len(keys) == 0 {
 		return usagef("%s has no key to follow; run: passgate keys new --dir %s", dir, dir)
 	}
-	algorithm, err := c.algorithm(keys)
+	algorithm, err := c.algorithm(keys, cfg)
 	if err != nil {
 		return err
 	}
@@ -219,21 +229,25 @@ func (c *keysRotateCommand) Run(p *program) error {
 	return nil
 }
 
-// settings returns the key directory and how long its keys verify after the new one signs.
-func (c *keysRotateCommand) settings(p *program) (string, time.Duration, error) {
+// settings returns the key directory, the configuration if it is known, and how long keys verify after the new one
+// signs.
+func (c *keysRotateCommand) settings(p *program) (string, *config.Config, time.Duration, error) {
 	if c.VerifyFor != nil {
-		dir, err := c.dirOnly(p)
-		return dir, *c.VerifyFor, err
+		dir, cfg, err := c.dirOnly(p)
+		return dir, cfg, *c.VerifyFor, err
 	}
 	dir, cfg, err := c.load(p)
 	if err != nil {
-		return "", 0, err
+		return "", nil, 0, err
 	}
 	ttl := defaultTokenTTL
 	if cfg != nil && cfg.Accounts != nil {
 		ttl = cfg.Accounts.TokenTTL
 	}
-	return dir, ttl + verifyMargin, nil
+	if c.Dir != nil { // it need not be that of the configuration
+		cfg = nil
+	}
+	return dir, cfg, ttl + verifyMargin, nil
 }
 
 type keysListCommand struct {
@@ -252,7 +266,7 @@ type keyView struct {
 }
 
 func (c *keysListCommand) Run(p *program) error {
-	dir, err := c.dirOnly(p)
+	dir, _, err := c.dirOnly(p)
 	if err != nil {
 		return err
 	}

@@ -235,3 +235,19 @@ func TestKeysRefuse(t *testing.T) {
 		t.Error("a refused command made a file")
 	}
 }
+
+// A key that the issuer does not take would keep a server from starting.
+func TestKeysAreOfAlgorithmsThatTheIssuerTakes(t *testing.T) {
+	c, dir := newCLI(), t.TempDir()
+	c.run(t, "keys", "new", "--dir", dir+"/keys").must(t, exitOK)
+	file := tempFile(t, "passgate.yaml", `
+issuers: [{name: accounts, issuer: accounts, algorithms: [EdDSA], audiences: any}]
+keys: {dir: "`+dir+`/keys", issuer: accounts}
+`)
+	for _, verb := range []string{"new", "rotate"} {
+		c.run(t, "keys", verb, "--config", file, "--alg", "ES256").must(t, exitUsage).mustFail(t, "the algorithms of the issuer accounts in "+file+" lack ES256")
+	}
+	c.run(t, "keys", "rotate", "--config", file).must(t, exitOK)
+	c.run(t, "config", "check", "--config", file).must(t, exitOK)
+	c.run(t, "keys", "rotate", "--config", file, "--dir", dir+"/keys", "--alg", "ES256").must(t, exitOK) // it may be another's
+}

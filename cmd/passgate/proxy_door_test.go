@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -49,8 +48,7 @@ func (o *overheard) take() *authz.Decision {
 }
 
 // askProxy sends each call over a socket to the proxy as it is served, in front of a sample upstream. Calls that
-// no HTTP client can make there are answered as the engine answers them: those with a context, which is Envoy's to
-// give, those that lack a part, and those whose path is none behind another.
+// cannot be sent are answered as the engine answers them.
 func askProxy(t *testing.T, decider authz.Decider, calls []call) []answer {
 	t.Helper()
 	upstream := httptest.NewServer(sample.Handler())
@@ -60,39 +58,53 @@ func askProxy(t *testing.T, decider authz.Decider, calls []call) []answer {
 		t.Fatal(err)
 	}
 	heard := &overheard{Decider: decider}
-	log := slog.New(slog.DiscardHandler)
-	handler := proxy.New(proxy.Options{Decider: heard, Upstreams: map[string]*url.URL{"default": base}, Log: log})
+	handler := proxy.New(proxy.Options{Decider: heard, Upstreams: map[string]*url.URL{"default": base}, Log: slog.New(slog.DiscardHandler)})
 	defer handler.CloseIdleConnections()
-	l, err := listenHTTP("127.0.0.1:0", 64<<10, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := newWebServer(nil, handler, 64<<10, log)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
-	defer func() {
-		server.Close()
-		<-served
-	}()
+	addr := serveWeb(t, webHandlers{proxied: handler}, func(*webServer) {})
 	answers := make([]answer, len(calls))
 	sent := 0
 	for i, c := range calls {
-		if len(c.context) > 0 || c.method == "" || c.host == "" || !strings.HasPrefix(c.path, "/") {
+		if cannotBeSent(c) {
 			answers[i] = askEngine(t, decider, c)
 			continue
 		}
-		answers[i] = askProxyOnce(t, l.Addr().String(), heard, c)
+		answers[i] = askProxyOnce(t, addr, heard, c)
 		sent++
 	}
-	t.Logf("%d of %d calls were sent", sent, len(calls))
-	if len(calls) > 100 && sent*10 < len(calls)*9 {
-		t.Errorf("%d of %d calls were sent, want nine in ten", sent, len(calls))
-	}
+	countSent(t, sent, len(calls))
 	return answers
 }
 
-// askProxyOnce writes a call as it is.
-func askProxyOnce(t *testing.T, addr string, heard *overheard, c call) answer {
+// serveWeb serves these handlers as they are served, until the test ends, and returns the address.
+func serveWeb(t *testing.T, handlers webHandlers, prepare func(*webServer)) string {
+	t.Helper()
+	const maxHead = 64 << 10
+	l, err := listenHTTP("127.0.0.1:0", maxHead, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newWebServer(func() webHandlers { return handlers }, maxHead, slog.New(slog.DiscardHandler))
+	prepare(server)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		<-served
+	})
+	return l.Addr().String()
+}
+
+// countSent makes sure that a door has judged the table, and not the engine in its place.
+func countSent(t *testing.T, sent, calls int) {
+	t.Helper()
+	t.Logf("%d of %d calls were sent", sent, calls)
+	if calls > 100 && sent*10 < calls*9 {
+		t.Errorf("%d of %d calls were sent, want nine in ten", sent, calls)
+	}
+}
+
+// sendRaw writes the head of a request as it is, and returns the answer with its body read.
+func sendRaw(t *testing.T, addr, method, target string, lines []string) (*http.Response, []byte) {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
@@ -100,22 +112,30 @@ func askProxyOnce(t *testing.T, addr string, heard *overheard, c call) answer {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(patience))
-	lines := []string{fmt.Sprintf("%s /v1/proxy%s HTTP/1.1", c.method, c.path), "Host: " + c.host, "Connection: close"}
-	for _, h := range c.headers {
-		lines = append(lines, h.Name+": "+h.Value)
-	}
-	if _, err := io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n"); err != nil {
+	head := append([]string{method + " " + target + " HTTP/1.1"}, lines...)
+	if _, err := io.WriteString(conn, strings.Join(head, "\r\n")+"\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: c.method})
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
-		t.Fatalf("%s %q: %v", c.method, c.path, err)
+		t.Fatalf("%s %q: %v", method, target, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return response, body
+}
+
+// askProxyOnce writes a call as it is.
+func askProxyOnce(t *testing.T, addr string, heard *overheard, c call) answer {
+	t.Helper()
+	lines := []string{"Host: " + c.host, "Connection: close"}
+	for _, h := range c.headers {
+		lines = append(lines, h.Name+": "+h.Value)
+	}
+	response, body := sendRaw(t, addr, c.method, "/v1/proxy"+c.path, lines)
 	d := heard.take()
 	if d == nil {
 		return refusedByServer(t, c, response)
@@ -130,6 +150,7 @@ func askProxyOnce(t *testing.T, addr string, heard *overheard, c call) answer {
 		}
 		return a
 	}
+	a.told = toldBy(func(name string) string { return strings.Join(response.Header.Values(name), " and ") })
 	var p struct {
 		Status      int
 		Code, Error string
@@ -163,10 +184,7 @@ func refusedByServer(t *testing.T, c call, response *http.Response) answer {
 // allowedByProxy reads what the upstream has seen.
 func allowedByProxy(t *testing.T, c call, d *authz.Decision, a answer, body []byte) answer {
 	t.Helper()
-	a.service = d.Rule.Service
-	if d.Identity != nil {
-		a.user = &user{d.Identity.UserID, strings.Join(d.Identity.Roles, ","), append([]string{}, d.Identity.Permissions...)}
-	}
+	a.service, a.user = d.Rule.Service, userOf(d)
 	if c.method == http.MethodHead { // the upstream's account of it is a body
 		a.Headers = append(a.Headers, d.Stamp.Set...)
 		return a
@@ -187,6 +205,20 @@ func allowedByProxy(t *testing.T, c call, d *authz.Decision, a answer, body []by
 	return a
 }
 
+// userOf returns the principal of a decision, nil without one.
+func userOf(d *authz.Decision) *user {
+	if d.Identity == nil {
+		return nil
+	}
+	return &user{d.Identity.UserID, strings.Join(d.Identity.Roles, ","), append([]string{}, d.Identity.Permissions...)}
+}
+
+// cannotBeSent reports whether no HTTP client can make a call: it has a context, which is Envoy's to give, or lacks a
+// part, or its path is none behind another.
+func cannotBeSent(c call) bool {
+	return len(c.context) > 0 || c.method == "" || c.host == "" || !strings.HasPrefix(c.path, "/")
+}
+
 // askEngine answers a call as a door would that changes nothing of it.
 func askEngine(t *testing.T, decider authz.Decider, c call) answer {
 	t.Helper()
@@ -198,10 +230,7 @@ func askEngine(t *testing.T, decider authz.Decider, c call) answer {
 		a.text = problem.Of(&d).Text
 		return a
 	}
-	a.service = d.Rule.Service
-	if d.Identity != nil {
-		a.user = &user{d.Identity.UserID, strings.Join(d.Identity.Roles, ","), append([]string{}, d.Identity.Permissions...)}
-	}
+	a.service, a.user = d.Rule.Service, userOf(&d)
 	a.Headers = slices.DeleteFunc(slices.Clone(c.headers), func(h authz.Header) bool {
 		return slices.ContainsFunc(d.Remove, func(name string) bool { return strings.EqualFold(name, h.Name) }) ||
 			slices.ContainsFunc(d.Stamp.Set, func(set authz.Header) bool { return strings.EqualFold(set.Name, h.Name) })

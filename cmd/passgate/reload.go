@@ -100,7 +100,7 @@ func (s *servers) reload(ctx context.Context, r *reload) error {
 // read returns the configuration as it stands: one in whose middle a file changed is read again.
 func (r *reload) read(ctx context.Context) (*config.Config, error) {
 	for range loadTries {
-		cfg, err := r.load()
+		cfg, err := r.loadUntil(ctx)
 		if err != nil || !cfg.Read.Changed() {
 			return cfg, err
 		}
@@ -111,6 +111,25 @@ func (r *reload) read(ctx context.Context) (*config.Config, error) {
 		}
 	}
 	return nil, errors.New("its files change all the time")
+}
+
+// loadUntil loads, and gives up when ctx ends: a file that is a pipe now could be read for ever.
+func (r *reload) loadUntil(ctx context.Context) (*config.Config, error) {
+	type loaded struct {
+		cfg *config.Config
+		err error
+	}
+	done := make(chan loaded, 1)
+	go func() {
+		cfg, err := r.load()
+		done <- loaded{cfg, err}
+	}()
+	select {
+	case l := <-done:
+		return l.cfg, l.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // needRestart returns the settings that another configuration has and that a process takes at its start alone: its
