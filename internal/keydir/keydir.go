@@ -27,6 +27,7 @@ const (
 	sealFile  = "seal.key"
 	sealSize  = 32   // bytes
 	maxFiles  = 1000 // keys in one directory
+	maxLive   = 64   // of those that are not retired: a set of keys that is fetched has 100 at most
 	maxBytes  = 64 << 10
 	toOthers  = 0o077 // permissions of group and others
 	ownerOnly = 0o600
@@ -104,6 +105,11 @@ func ringKeys(files []keyFile) []keyset.RingKey {
 	return keys
 }
 
+// IsPart reports whether a file of this name in a directory means anything to [Load].
+func IsPart(name string) bool { return isKey(name) || name == sealFile }
+
+func isKey(name string) bool { return !strings.HasPrefix(name, ".") && strings.HasSuffix(name, suffix) }
+
 // readAll reads the key files of a directory, newest first.
 func readAll(dir string) ([]keyFile, error) {
 	entries, err := os.ReadDir(dir)
@@ -116,7 +122,7 @@ func readAll(dir string) ([]keyFile, error) {
 	var files []keyFile
 	for _, e := range entries {
 		name := e.Name()
-		if strings.HasPrefix(name, ".") || !strings.HasSuffix(name, suffix) {
+		if !isKey(name) {
 			continue
 		}
 		if len(files) == maxFiles {

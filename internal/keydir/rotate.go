@@ -43,8 +43,7 @@ type Rotation struct {
 }
 
 // Rotate puts a fresh key into a directory that signs after signsAfter, or at once where no key can sign now. Every
-// key that none followed yet is retired verifyFor after that, when the last token that it signed is to have expired;
-// one that had yet to sign does not come to it. Times are in whole seconds. The new key is in place before a file is
+// key is retired verifyFor after that, when the last token that it signed is to have expired, if it is not sooner; one that had yet to sign does not come to it. Times are in whole seconds. The new key is in place before a file is
 // changed, so that a reader finds keys to sign with at any moment, and so does one after a crash.
 func Rotate(dir string, a keyset.Algorithm, now time.Time, signsAfter, verifyFor time.Duration) (*Rotation, error) {
 	if signsAfter < 0 || verifyFor < 0 {
@@ -76,7 +75,7 @@ func Rotate(dir string, a keyset.Algorithm, now time.Time, signsAfter, verifyFor
 		switch {
 		case old.Nbf >= f.Nbf && (old.Exp == 0 || old.Exp > f.Nbf):
 			old.Exp = f.Nbf // it would be the newest when its time comes, and sign until it is retired
-		case old.Exp == 0:
+		case old.Exp == 0 || old.Exp > retires: // sooner than an earlier rotation said, too: a key may have leaked
 			old.Exp = retires
 		default:
 			continue
@@ -117,6 +116,15 @@ func CanSign(keys []keyset.RingKey, now time.Time) bool {
 func fresh(others []keyFile, a keyset.Algorithm, signs, now time.Time) (keyFile, error) {
 	if len(others) >= maxFiles {
 		return keyFile{}, fmt.Errorf("the directory has %d keys, the most there may be; remove retired ones", len(others))
+	}
+	live := 0
+	for _, f := range others {
+		if !f.ringKey().RetiredAt(now) {
+			live++
+		}
+	}
+	if live >= maxLive {
+		return keyFile{}, fmt.Errorf("%d keys of the directory still verify, the most there may be: verifiers read no longer sets; rotate less often, or with a shorter --verify-for", live)
 	}
 	text, err := keyset.NewPrivateJWK(a)
 	if err != nil {

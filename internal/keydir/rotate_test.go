@@ -71,12 +71,19 @@ func TestRotate(t *testing.T) {
 		t.Errorf("the second key is %+v", k)
 	}
 
-	// The next rotation leaves the time of the first alone.
-	third := rotate(t, dir, now.Add(2*time.Hour), time.Minute, time.Hour)
+	// The next rotation leaves the time of the first alone, unless it is to end all keys sooner.
+	third := rotate(t, dir, now.Add(2*time.Hour), time.Minute, 25*time.Hour)
 	if !slices.Equal(kids(third.Retired), []string{second}) || !byID(t, dir, first).Retired.Equal(now.Add(25*time.Hour+time.Minute)) {
 		t.Errorf("%+v", third)
 	}
-	if len(load(t, dir).Keys) != 3 || string(load(t, dir).Seal) != seal {
+	at := now.Add(3 * time.Hour)
+	rotate(t, dir, at, 0, 0)
+	for _, id := range []string{first, second, third.Made.Signer.KeyID()} {
+		if k := byID(t, dir, id); !k.Retired.Equal(at) {
+			t.Errorf("%s is retired at %v, want %v", id, k.Retired, at)
+		}
+	}
+	if len(load(t, dir).Keys) != 4 || string(load(t, dir).Seal) != seal {
 		t.Error("a key is lost, or the seal has changed")
 	}
 }
@@ -95,9 +102,9 @@ func TestRotationsInQuickSuccession(t *testing.T) {
 	const verifyFor = time.Hour
 	late := rotate(t, dir, noon, 10*time.Minute, verifyFor)
 	later := rotate(t, dir, noon, 11*time.Minute, verifyFor)
-	at := rotate(t, dir, noon, 0, verifyFor)     // the first has signed in this second
-	same := rotate(t, dir, noon, time.Second, 0) // so this one would sign when that one does
-	last := rotate(t, dir, noon, 0, verifyFor)   // and so would this
+	at := rotate(t, dir, noon, 0, verifyFor)             // the first has signed in this second
+	same := rotate(t, dir, noon, time.Second, verifyFor) // so this one would sign when that one does
+	last := rotate(t, dir, noon, 0, verifyFor)           // and so would this
 	files := load(t, dir).Keys
 	if len(files) != 6 {
 		t.Fatalf("there are %d keys", len(files))
@@ -289,5 +296,24 @@ func TestALockThatIsHeldIsAnError(t *testing.T) {
 	unlock()
 	if _, err := New(dir, keyset.EdDSA, noon, noon); err != nil {
 		t.Errorf("after it: %v", err)
+	}
+}
+
+// Who verifies reads sets of a bounded length: a directory does not grow past it.
+func TestKeysThatVerifyAreBounded(t *testing.T) {
+	dir, _ := newDir(t, keyset.EdDSA)
+	for n := 1; n < maxLive; n++ {
+		if _, err := New(dir, keyset.EdDSA, noon, noon); err != nil {
+			t.Fatalf("key %d: %v", n+1, err)
+		}
+	}
+	if _, err := New(dir, keyset.EdDSA, noon, noon); err == nil {
+		t.Error("one key too many was made")
+	}
+	if _, err := Rotate(dir, keyset.EdDSA, noon, 0, time.Hour); err == nil {
+		t.Error("one key too many was rotated to")
+	}
+	if keys := load(t, dir).Keys; len(keys) != maxLive {
+		t.Errorf("there are %d keys", len(keys))
 	}
 }
