@@ -96,6 +96,9 @@ func findCredential(headers []Header, apiKeyHeader string) (Credential, Reason, 
 	default:
 		return Credential{}, ReasonCredentialInvalid, "the Authorization scheme is neither Bearer nor ApiKey"
 	}
+	if c.Kind != KindAPIKey && strings.HasPrefix(c.Value, APIKeyPrefix) { // nobody is shown it as a token
+		return Credential{}, ReasonCredentialInvalid, "an API key stands where a bearer token does; its scheme is ApiKey"
+	}
 	if !isToken68(c.Value) {
 		return Credential{}, ReasonCredentialInvalid, "the " + c.Kind.String() + " is empty or holds a character that no credential has"
 	}
@@ -104,23 +107,48 @@ func findCredential(headers []Header, apiKeyHeader string) (Credential, Reason, 
 
 const apiKeyScheme = "ApiKey"
 
-// apiKeyHeaders appends to dst the headers of a request that hold an API key, well-formed or not. Unlike a token,
-// which has a short life, it never goes on to the upstream. Headers that were not shown are named unseen.
+// APIKeyPrefix begins every API key of passgate's own.
+const APIKeyPrefix = "pgk_"
+
+// apiKeyHeaders appends to dst the headers of a request that hold an API key, well-formed or not, under the name of
+// their header or one that a careless server takes for it. Unlike a token, which has a short life, a key never goes
+// on to the upstream. Headers that were not shown are named unseen.
 func apiKeyHeaders(dst []string, r *Request, apiKeyHeader string) []string {
-	if apiKeyHeader != "" && (r.HeadersFiltered || slices.ContainsFunc(r.Headers, func(h Header) bool { return strings.EqualFold(h.Name, apiKeyHeader) })) {
-		dst = append(dst, strings.ToLower(apiKeyHeader))
+	if apiKeyHeader != "" && r.HeadersFiltered {
+		dst = append(dst, strings.ToLower(apiKeyHeader), strings.ReplaceAll(strings.ToLower(apiKeyHeader), "-", "_"))
 	}
 	for i := range r.Headers {
-		if h := &r.Headers[i]; strings.EqualFold(h.Name, "authorization") && holdsAPIKey(h.Value) {
-			return append(dst, "authorization")
+		h := &r.Headers[i]
+		if apiKeyHeader != "" && readsAs(h.Name, apiKeyHeader) || strings.EqualFold(h.Name, "authorization") && holdsAPIKey(h.Value) {
+			if name := strings.ToLower(h.Name); !slices.Contains(dst, name) {
+				dst = append(dst, name)
+			}
 		}
 	}
 	return dst
 }
 
+// readsAs reports whether a header name could be taken for another: in any case, and with any character that is neither
+// letter nor digit in the place of a dash, as CGI turns a dash into an underscore.
+func readsAs(name, other string) bool {
+	if len(name) != len(other) {
+		return false
+	}
+	for i := range len(name) {
+		a, b := name[i]|0x20, other[i]|0x20
+		if a != b && !(other[i] == '-' && !('a' <= a && a <= 'z' || '0' <= name[i] && name[i] <= '9')) {
+			return false
+		}
+	}
+	return true
+}
+
 // holdsAPIKey reports whether one of the credentials that may have been joined in an Authorization header is an API
-// key.
+// key, whatever its scheme.
 func holdsAPIKey(authorization string) bool {
+	if strings.Contains(authorization, APIKeyPrefix) {
+		return true
+	}
 	for part := range strings.SplitSeq(authorization, ",") {
 		part = strings.Trim(part, " \t")
 		if i := strings.IndexAny(part, " \t"); i > 0 && strings.EqualFold(part[:i], apiKeyScheme) {

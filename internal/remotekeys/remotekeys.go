@@ -101,6 +101,12 @@ func New(o Options) *Set {
 	return &Set{o: o, client: &client}
 }
 
+// Inherit takes the keys of another set that is fetched from the same place, as when only how often has changed: they
+// are used until they are fetched afresh. It is called before anything else.
+func (s *Set) Inherit(from *Set) {
+	s.current.Store(from.current.Load())
+}
+
 // Key returns the key for a token with this key ID, if hasID, and this algorithm, by the rules of [keyset.Set.Key].
 // A token that the set has no key for has the set fetched, unless it was in the last 5 s: then, and if the fetch
 // brings no such key or fails, the error wraps [keyset.ErrNoKey]. Any other error says that the set could not tell:

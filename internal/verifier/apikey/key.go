@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"math/big"
 	"strings"
+
+	"github.com/passgate/passgate/internal/authz"
 )
 
 // Prefix begins every key, so that people and scanners for leaked secrets know one when they see it.
-const Prefix = "pgk_"
+const Prefix = authz.APIKeyPrefix
 
 // The shape of a key: Prefix, 256 random bits as a number in base 62, and the CRC-32 (IEEE) of all that stands
 // before it, in base 62 too. Both numbers have zeros in front up to their full width, so that a key matches

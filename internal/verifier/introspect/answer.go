@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -15,7 +17,11 @@ import (
 	"github.com/passgate/passgate/internal/strict"
 )
 
-const maxAnswerBytes = 64 << 10
+// maxAnswerBytes bounds an answer: an identity of more than 12 KiB fits in no headers (contract §5).
+const maxAnswerBytes = 16 << 10
+
+// minSecret is the length of a token that no other text holds by chance.
+const minSecret = 16
 
 // answer is what a server said of a token: whose it is, or why it is refused. It is immutable once it has an end.
 type answer struct {
@@ -90,6 +96,12 @@ func (v *Verifier) principal(s *server, o strict.Object, body []byte, token stri
 	}
 	p := c.Principal
 	p.Source, p.Issuer, p.Claims = s.Name, issuer, withoutToken(o, body, token)
+	// Who it is, and may do what, is logged.
+	for _, text := range slices.Concat([]string{p.UserID, p.Issuer, p.Email}, p.Roles, p.Permissions) {
+		if text == token || len(token) >= minSecret && strings.Contains(text, token) {
+			return nil, nil, fmt.Errorf("%w: introspection server %s repeats the token in its answer", authz.ErrCredentialInvalid, s.Name)
+		}
+	}
 	identity, err := v.directory.Identify(p, s.UserPrefix)
 	if err != nil {
 		return nil, nil, fmt.Errorf("introspection server %s: %w", s.Name, err)
@@ -139,7 +151,8 @@ func newCache(limit int) *otter.Cache[key, *answer] {
 			if a.refused != nil {
 				return 1
 			}
-			return 1 + uint32(len(a.identity.Claims)>>10) // an answer has 64 KiB at most
+			// Beside the text each of its words is kept, some of them of a byte or two.
+			return 1 + uint32(len(a.identity.Claims)>>8)
 		},
 		Executor: func(task func()) { task() },
 	})

@@ -161,7 +161,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 		answer string
 		most   int
 	}{
-		"refusals":     {`{"active":false,"x":"` + strings.Repeat("x", 60<<10) + `"}`, limit},
+		"refusals":     {`{"active":false,"x":"` + strings.Repeat("x", 12<<10) + `"}`, limit},
 		"short ones":   {active(""), limit},
 		"long answers": {padded(maxAnswerBytes), limit / 64},
 	} {
