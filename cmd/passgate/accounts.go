@@ -150,6 +150,9 @@ func signersOf(cfg *config.Config, now func() time.Time) (signers, []byte, error
 		ring, err := newRing(cfg, now)
 		return ring, cfg.Keys.Seal, err
 	}
+	if issuer.MintKey == nil { // of the embedded default, after its key has gone
+		return nil, nil, fmt.Errorf("%s: the issuer %s has no key to sign the tokens of accounts with", cfg.File, issuer.Name)
+	}
 	signer, err := issuer.MintKey.Signer()
 	if err != nil {
 		return nil, nil, err

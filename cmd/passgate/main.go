@@ -152,17 +152,29 @@ type configFlag struct {
 
 // load reads the configuration that the flag asks for; fallback gives one where there is no file.
 func (f configFlag) load(p *program, fallback func() (*config.Config, error)) (*config.Config, error) {
-	if f.Config != nil && *f.Config == "" {
-		return nil, usagef("--config: the file name is empty")
+	file, err := f.file()
+	switch {
+	case err != nil:
+		return nil, err
+	case file == "":
+		return fallback()
 	}
+	return config.Load(file, p.lookupEnv)
+}
+
+// file returns the name of the file that the flag asks for, "" for the absence of any.
+func (f configFlag) file() (string, error) {
 	if f.Config != nil {
-		return config.Load(*f.Config, p.lookupEnv)
+		if *f.Config == "" {
+			return "", usagef("--config: the file name is empty")
+		}
+		return *f.Config, nil
 	}
 	// A link to nowhere is a file that is missing, not the wish for another configuration.
 	if _, err := os.Lstat(config.DefaultFile); errors.Is(err, fs.ErrNotExist) {
-		return fallback()
+		return "", nil
 	}
-	return config.Load(config.DefaultFile, p.lookupEnv)
+	return config.DefaultFile, nil
 }
 
 // loadOrDefault is load with the embedded default.

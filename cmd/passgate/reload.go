@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -35,24 +36,34 @@ func (s *servers) follow(ctx context.Context, r *reload) {
 	m.loaded(s.now())
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	refused, retry, seen := "", time.Time{}, s.inUse.Load().cfg.Read
+	refused, retry := "", time.Time{}
+	seen, settling := s.inUse.Load().cfg.Read, config.Snapshot(nil)
 	for {
-		asked := false
+		asked, changed := false, false
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.hangUps:
 			asked = true
 		case <-tick.C:
+			// A file may be in the middle of being written: a change counts once it has stood for a tick.
+			switch now := seen.Again(); {
+			case now.Equal(seen):
+				settling = nil
+			case now.Equal(settling):
+				settling, changed = nil, true
+			default:
+				settling = now
+			}
 		}
-		if changed := seen.Changed(); !asked && !changed && (refused == "" || time.Now().Before(retry)) {
+		if retries := refused != "" && time.Now().After(retry); !asked && !changed && !retries {
 			continue
 		}
-		if err := s.reload(ctx, r); err != nil {
+		if err := s.reloadSafely(ctx, r); err != nil {
 			// What it names may be mended without a change of the files that are known.
 			retry, seen = time.Now().Add(retryEvery), seen.Again()
-			// What was said is not said again every two seconds.
-			if text := err.Error(); text != refused || asked {
+			// What was said is not said again by every retry.
+			if text := err.Error(); text != refused || asked || changed {
 				refused = text
 				m.refused()
 				s.readiness.ConfigurationRefused(err)
@@ -63,6 +74,17 @@ func (s *servers) follow(ctx context.Context, r *reload) {
 		refused, seen = "", s.inUse.Load().cfg.Read
 		m.loaded(s.now())
 	}
+}
+
+// reloadSafely is reload, for which a panic is a configuration that cannot be used.
+func (s *servers) reloadSafely(ctx context.Context, r *reload) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("reload panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errors.New("a fault of the program, see the log")
+		}
+	}()
+	return s.reload(ctx, r)
 }
 
 // reload reads the configuration and puts it in the place of the one in use.
@@ -100,7 +122,7 @@ func (s *servers) reload(ctx context.Context, r *reload) error {
 // read returns the configuration as it stands: one in whose middle a file changed is read again.
 func (r *reload) read(ctx context.Context) (*config.Config, error) {
 	for range loadTries {
-		cfg, err := r.loadUntil(ctx)
+		cfg, err := r.load()
 		if err != nil || !cfg.Read.Changed() {
 			return cfg, err
 		}
@@ -111,25 +133,6 @@ func (r *reload) read(ctx context.Context) (*config.Config, error) {
 		}
 	}
 	return nil, errors.New("its files change all the time")
-}
-
-// loadUntil loads, and gives up when ctx ends: a file that is a pipe now could be read for ever.
-func (r *reload) loadUntil(ctx context.Context) (*config.Config, error) {
-	type loaded struct {
-		cfg *config.Config
-		err error
-	}
-	done := make(chan loaded, 1)
-	go func() {
-		cfg, err := r.load()
-		done <- loaded{cfg, err}
-	}()
-	select {
-	case l := <-done:
-		return l.cfg, l.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // needRestart returns the settings that another configuration has and that a process takes at its start alone: its

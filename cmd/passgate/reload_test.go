@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,7 +99,7 @@ func TestReloadRefusesWhole(t *testing.T) {
 			reader := s.mint(t, s.config, "--claim", `permissions=["read"]`)
 			conn := dial(t, s.grpc)
 			rewrite(t, s.config, test.text)
-			s.waitForLog(t, "configuration refused: nothing of it is in use, and the one before goes on")
+			s.waitForLog(t, refusedMessage)
 			if code := codeFor(t, conn, "/api/users/1", reader); code != codes.OK {
 				t.Errorf("a reader was answered %v", code)
 			}
@@ -381,4 +382,154 @@ func TestNeedRestart(t *testing.T) {
 	if got := needRestart(load(""), load("proxy: {upstreams: {default: \"http://127.0.0.1:1\"}}\n")); len(got) != 1 {
 		t.Errorf("something to serve where there was nothing: %q", got)
 	}
+}
+
+// A configuration file that is gone for a moment is a refusal, and never the embedded default, which would let in whom
+// it does not.
+func TestReloadNeverFallsBackToTheDefault(t *testing.T) {
+	t.Chdir(t.TempDir())
+	c := newCLI()
+	c.env["PASSGATE_JWT_SECRET"] = cliSecret
+	if err := os.WriteFile("passgate.yaml", []byte(cliConfig+anyPorts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startServerArgs(t, c, "passgate.yaml", "serve")
+	conn := dial(t, s.grpc)
+	if err := os.Rename("passgate.yaml", "elsewhere.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	refused := s.waitForLog(t, refusedMessage)
+	if text := fmt.Sprint(refused["faults"]); !strings.Contains(text, "passgate.yaml: cannot read the file") {
+		t.Errorf("refused for %s", text)
+	}
+	hangUp(t)
+	eventually(t, "a second refusal", func() bool { return len(s.logs(t, refusedMessage)) == 2 })
+	if code := codeFor(t, conn, "/admin", ""); code != codes.PermissionDenied {
+		t.Errorf("a path without a route was answered %v", code)
+	}
+	if err := os.Rename("elsewhere.yaml", "passgate.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its return", func() bool { return s.metric(t, "passgate_config_last_load_successful") == "1" })
+	conn.Close()
+	if code := s.end(); code != exitOK {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+const refusedMessage = "configuration refused: nothing of it is in use, and the one before goes on"
+
+// The embedded default cannot do without its key, and goes on with the one that it had.
+func TestReloadOfTheDefaultWithoutItsKey(t *testing.T) {
+	t.Chdir(t.TempDir())
+	c := newCLI()
+	if err := config.GenerateKey(config.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Default(c.program(nil, nil).lookupEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := newServers(cfg, c.program(new(syncBuffer), new(syncBuffer)).newLog(cfg), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := os.Remove(config.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	before := s.inUse.Load()
+	r := &reload{load: func() (*config.Config, error) { return config.Default(c.program(nil, nil).lookupEnv) }}
+	if err := s.reloadSafely(t.Context(), r); err == nil || !strings.Contains(err.Error(), "no key to sign") {
+		t.Errorf("got %v", err)
+	}
+	if s.inUse.Load() != before {
+		t.Error("it is in use")
+	}
+	broken := &reload{load: func() (*config.Config, error) { panic("a fault of the program") }}
+	if err := s.reloadSafely(t.Context(), broken); err == nil {
+		t.Error("a panic was taken for a configuration")
+	}
+}
+
+// What is refused is said again when it changes, and not by every look at it.
+func TestReloadTellsOfEveryChange(t *testing.T) {
+	s := startServer(t, newCLI(), anyPorts)
+	for n := 1; n <= 3; n++ {
+		rewrite(t, s.config, cliConfig+anyPorts+"limits: {headers: 32KiB}\n"+strings.Repeat("# another change\n", n))
+		eventually(t, "a refusal", func() bool { return len(s.logs(t, refusedMessage)) == n })
+	}
+	if n := s.metric(t, `passgate_config_loads_total{result="refused"}`); n != "3" {
+		t.Errorf("%s refusals are counted, want 3", n)
+	}
+	s.end()
+}
+
+// A file that becomes a pipe is not waited for, and one that was a pipe for a moment is followed again.
+func TestReloadDoesNotWaitForPipes(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte(cliSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := newCLI()
+	s := startServerWith(t, c, `
+issuers: [{name: accounts, issuer: accounts, algorithms: [HS256], secret_file: "`+secret+`", audiences: any}]
+routes: [{path: /}]
+`+anyPorts)
+	conn, token := dial(t, s.grpc), s.mint(t, s.config)
+	if err := os.Remove(secret); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.waitForLog(t, refusedMessage)
+	rewrite(t, secret, cliOtherSecret)
+	eventually(t, "the file to be one again", func() bool { return codeFor(t, conn, "/", token) == codes.Unauthenticated })
+	conn.Close()
+	if code := s.end(); code != exitOK {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+// A change of how often keys are fetched forgets none, though their server is down; a change of where forgets all.
+func TestReloadInheritsFetchedKeys(t *testing.T) {
+	signer, err := keyset.GenerateSigner(keyset.EdDSA, "k1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down atomic.Bool
+	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			http.Error(w, "down", http.StatusInternalServerError)
+			return
+		}
+		w.Write(keyset.PublicJWKS(signer.Key()))
+	}))
+	defer idp.Close()
+	text := func(path, more string) string {
+		return `
+issuers: [{name: partner, issuer: "https://idp.partner.example", algorithms: [EdDSA], audiences: any, jwks_url: "` + idp.URL + path + `"` + more + `}]
+routes: [{path: /}]
+` + anyPorts
+	}
+	s := startServerWith(t, newCLI(), text("/keys", ""))
+	conn := dial(t, s.grpc)
+	token := mintWith(t, signer, map[string]any{"iss": "https://idp.partner.example", "sub": "ann", "exp": s.now.Add(time.Hour).Unix()})
+	eventually(t, "the keys", func() bool { return codeFor(t, conn, "/", token) == codes.OK })
+	down.Store(true)
+	rewrite(t, s.config, text("/keys", ", jwks_refresh: 7m"))
+	eventually(t, "a reload", func() bool { return len(s.logs(t, "configuration reloaded")) == 1 })
+	if code := codeFor(t, conn, "/", token); code != codes.OK {
+		t.Errorf("a token of a key that is known was answered %v", code)
+	}
+	rewrite(t, s.config, text("/others", ", jwks_refresh: 7m"))
+	eventually(t, "keys from elsewhere to be asked for", func() bool { return codeFor(t, conn, "/", token) == codes.Unavailable })
+	conn.Close()
+	s.end()
 }

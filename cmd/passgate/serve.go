@@ -39,6 +39,13 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	if runtime.GOMAXPROCS(0) < 2 {
 		runtime.GOMAXPROCS(2)
 	}
+	hangUps := make(chan os.Signal, 1)
+	signal.Notify(hangUps, syscall.SIGHUP)
+	defer signal.Stop(hangUps)
+	file, err := c.file()
+	if err != nil {
+		return err
+	}
 	cfg, err := c.load(p, func() (*config.Config, error) { return defaultWithKey(p) })
 	if err != nil {
 		return err
@@ -49,15 +56,13 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("unwise configuration", "warning", w.Error())
 	}
-	hangUps := make(chan os.Signal, 1)
-	signal.Notify(hangUps, syscall.SIGHUP)
-	defer signal.Stop(hangUps)
-	return serve(ctx, cfg, log, p.now, &reload{
-		load: func() (*config.Config, error) {
-			return c.load(p, func() (*config.Config, error) { return config.Default(p.lookupEnv) })
-		},
-		hangUps: hangUps,
-	})
+	// What was a file at the start is one for good: the embedded default in its place, because it is missing for a
+	// moment, would let in whom it does not.
+	load := func() (*config.Config, error) { return config.Load(file, p.lookupEnv) }
+	if file == "" {
+		load = func() (*config.Config, error) { return config.Default(p.lookupEnv) }
+	}
+	return serve(ctx, cfg, log, p.now, &reload{load: load, hangUps: hangUps})
 }
 
 // summary is what is said of a configuration in the log.

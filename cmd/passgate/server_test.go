@@ -45,10 +45,16 @@ func startServerWith(t *testing.T, c *cli, text string) *server {
 // startServerOf is startServer with a file that is there.
 func startServerOf(t *testing.T, c *cli, file string) *server {
 	t.Helper()
+	return startServerArgs(t, c, file, "serve", "--config", file)
+}
+
+// startServerArgs is startServerOf by another command line.
+func startServerArgs(t *testing.T, c *cli, file string, args ...string) *server {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	s := &server{cli: c, config: file, stderr: new(syncBuffer), stop: stop, exited: make(chan int, 1)}
 	go func() {
-		s.exited <- c.program(new(syncBuffer), s.stderr).run(ctx, []string{"serve", "--config", s.config})
+		s.exited <- c.program(new(syncBuffer), s.stderr).run(ctx, args)
 	}()
 	t.Cleanup(stop)
 	serving := s.waitForLog(t, "serving")

@@ -115,6 +115,11 @@ func (o *outside) set(i config.Issuer) *remotekeys.Set {
 			o.fetched.WithLabelValues(i.Name, result).Inc()
 		},
 	})
+	for other, running := range o.sets {
+		if other.name == id.name && other.issuer == id.issuer && other.URL == id.URL && other.Discovery == id.Discovery {
+			set.Inherit(running.Set)
+		}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	if o.fresh {

@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/passgate/passgate/internal/keydir"
@@ -40,6 +42,11 @@ func (l *loader) judgeKeyDirectory() *Keys {
 		return k
 	}
 	k.Ring, k.Seal = dir.Keys, dir.Seal
+	const writable = 0o022
+	_, mounted := os.Lstat(filepath.Join(k.Dir, "..data")) // by Kubernetes: nobody else is there
+	if info, err := os.Stat(k.Dir); err == nil && info.Mode()&writable != 0 && mounted != nil {
+		l.doc.Warn("keys.dir", "others may write to the directory, and so sign tokens with a key of their own: chmod 700")
+	}
 	for _, file := range dir.Exposed {
 		if isMountedSecret(file) {
 			continue

@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/passgate/passgate/internal/authz"
@@ -118,6 +119,7 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 	l.warnOf(c)
 	c.Warnings = l.doc.Warnings()
 	maskSecrets(reflect.ValueOf(&l.file).Elem())
+	l.maskQueries()
 	c.file = l.file
 	c.Read = l.seen.clone()
 	return c, nil
@@ -320,13 +322,18 @@ func (l *loader) remember(path string, digest [sha256.Size]byte) {
 	l.seen[path] = digest
 }
 
-// readFile reads a file of limit bytes at most.
+// maxPipeWait is how long a file that is a pipe may take to give what it holds.
+const maxPipeWait = 5 * time.Second
+
+// readFile reads a file of limit bytes at most. One that is a pipe, as <(…) of a shell, is not waited for for ever, and
+// is empty if nobody writes to it.
 func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	_ = f.SetReadDeadline(time.Now().Add(maxPipeWait)) // only a pipe has one
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
 		err = fmt.Errorf("it is larger than %v", Size(limit))

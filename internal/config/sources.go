@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/identity"
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/yamlstrict"
@@ -206,14 +207,29 @@ func (l *loader) judgeAPIKeys(c *Config) *APIKeys {
 		}
 		out.Keys = append(out.Keys, key)
 	}
-	l.addFaults(doc.Err())
+	var faults Errors
+	_ = errors.As(doc.Err(), &faults)
+	for _, f := range faults {
+		if strings.Contains(f.Field+f.Text, authz.APIKeyPrefix) { // the name of a field is shown
+			f.Field, f.Text = "keys", "a key stands where none belongs; an entry holds a key's digest, as passgate apikey new prints it"
+		}
+		l.others = append(l.others, f)
+	}
 	return out
 }
 
-// addFaults keeps the faults of another file.
-func (l *loader) addFaults(err error) {
-	var faults Errors
-	if errors.As(err, &faults) {
-		l.others = append(l.others, faults...)
+// maskQueries overwrites the queries of URLs, which may hold a secret, in what is shown of the file.
+func (l *loader) maskQueries() {
+	mask := func(address *string) {
+		if before, _, has := strings.Cut(*address, "?"); has {
+			*address = before + "?" + redacted
+		}
+	}
+	for i := range l.file.Issuers {
+		mask(&l.file.Issuers[i].JWKSURL)
+		mask(&l.file.Issuers[i].DiscoveryURL)
+	}
+	for i := range l.file.Introspection {
+		mask(&l.file.Introspection[i].URL)
 	}
 }

@@ -123,6 +123,7 @@ func TestSourcesAreRefused(t *testing.T) {
 		"an identity header as the header":  {map[string]string{"passgate.yaml": "api_keys: {file: k.yaml, header: X-User-Key}\n", "k.yaml": "keys: []\n"}, "has a meaning of its own"},
 		"a header that is none":             {map[string]string{"passgate.yaml": "api_keys: {file: k.yaml, header: \"x key\"}\n", "k.yaml": "keys: []\n"}, "api_keys.header: want letters, digits and dashes"},
 		"a key in place of its digest":      {keys("{name: a, sha256: pgk_0000, user_id: u}"), "k.yaml:2:21: keys[0].sha256: want the 64 hexadecimal digits"},
+		"a key in place of a field":         {keys("{name: a, pgk_secret: x, sha256: " + strings.Repeat("ab", 32) + ", user_id: u}"), "keys: a key stands where none belongs"},
 		"a digest cut short":                {keys("{name: a, sha256: abcd, user_id: u}"), "keys[0].sha256: want the 64"},
 		"one digest twice":                  {keys("{name: a, sha256: " + strings.ToUpper(emptyDigest) + ", user_id: u}"), "keys[1].sha256: keys[0] has this sha256"},
 		"one name twice":                    {keys("{name: other, sha256: " + strings.Repeat("ab", 32) + ", user_id: u}"), "keys[1].name: keys[0] has this name"},
@@ -183,11 +184,11 @@ routes: [{path: "/**"}]
 func TestSnapshotSeesEveryChange(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, dir string){
 		"written in place": func(t *testing.T, dir string) {
-			put(t, filepath.Join(dir, "a", "f"), "new")
+			put(t, filepath.Join(dir, "a", "f.jwk"), "new")
 		},
 		"renamed over": func(t *testing.T, dir string) {
 			put(t, filepath.Join(dir, "new"), "new")
-			if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "a", "f")); err != nil {
+			if err := os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "a", "f.jwk")); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -195,7 +196,7 @@ func TestSnapshotSeesEveryChange(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, "b"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			put(t, filepath.Join(dir, "b", "f"), "new")
+			put(t, filepath.Join(dir, "b", "f.jwk"), "new")
 			if err := os.Symlink("b", filepath.Join(dir, "next")); err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +205,7 @@ func TestSnapshotSeesEveryChange(t *testing.T) {
 			}
 		},
 		"gone": func(t *testing.T, dir string) {
-			if err := os.Remove(filepath.Join(dir, "a", "f")); err != nil {
+			if err := os.Remove(filepath.Join(dir, "a", "f.jwk")); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -214,12 +215,13 @@ func TestSnapshotSeesEveryChange(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(dir, "a"), 0o700); err != nil {
 				t.Fatal(err)
 			}
-			put(t, filepath.Join(dir, "a", "f"), "old")
+			put(t, filepath.Join(dir, "a", "f.jwk"), "old")
 			if err := os.Symlink("a", filepath.Join(dir, "data")); err != nil {
 				t.Fatal(err)
 			}
-			for _, path := range []string{filepath.Join(dir, "data", "f"), filepath.Join(dir, "data")} { // a file, and a directory
+			for _, path := range []string{filepath.Join(dir, "data", "f.jwk"), filepath.Join(dir, "data")} { // a file, and a directory
 				s := Snapshot{path: digestOf(path)}
+				put(t, filepath.Join(dir, "a", "log"), fmt.Sprint(path)) // which is no key
 				if s.Changed() {
 					t.Fatal("changed before anything was")
 				}
@@ -238,5 +240,41 @@ func put(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The query of a URL may be a secret, and a key directory that others may write is as good as open.
+func TestShowMasksQueriesAndCheckWarnsOfOpenDirectories(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := keydir.New(filepath.Join(dir, "keys"), keyset.EdDSA, time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "keys"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, "passgate.yaml"), `
+issuers:
+  - {name: a, issuer: a, algorithms: [EdDSA], audiences: any}
+  - {name: b, issuer: b, algorithms: [ES256], audiences: [api], user_prefix: "b:", jwks_url: "https://idp.example/jwks?key=test-secret"}
+keys: {dir: keys, issuer: a}
+introspection: [{name: idp, url: "https://idp.example/i?key=test-secret", client_id: x, client_secret: test-secret, user_prefix: "i:"}]
+`)
+	c, err := Load(filepath.Join(dir, "passgate.yaml"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown, err := c.Show()
+	if err != nil || strings.Contains(string(shown), "test-secret") || strings.Count(string(shown), "?redacted") != 2 {
+		t.Errorf("shown: %s, %v", shown, err)
+	}
+	if c.Issuers[1].Remote.URL != "https://idp.example/jwks?key=test-secret" || c.Introspection[0].URL != "https://idp.example/i?key=test-secret" {
+		t.Errorf("the URLs in use are masked: %+v %+v", c.Issuers[1].Remote, c.Introspection[0])
+	}
+	var all strings.Builder
+	for _, w := range c.Warnings {
+		fmt.Fprintln(&all, w)
+	}
+	if !strings.Contains(all.String(), "keys.dir: others may write to the directory") {
+		t.Errorf("warnings:\n%s", all.String())
 	}
 }
