@@ -32,6 +32,8 @@ func (v *Verifier) admit(ctx context.Context, values, signatures []string) (cont
 
 func (v *Verifier) verifyLines(ctx context.Context, values, signatures []string) (Passport, error) {
 	switch {
+	case len(values)+len(signatures) == 0:
+		return Passport{}, fmt.Errorf("%w: there is none; passgate sends none where nobody had to sign in, see Options.Optional", ErrUnsigned)
 	case len(signatures) == 0:
 		return Passport{}, ErrUnsigned
 	// Of two lines one reader takes the first and another the last.

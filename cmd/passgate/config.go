@@ -14,9 +14,16 @@ type configCommand struct {
 
 type configCheckCommand struct {
 	configFlag
+	File string `arg:"" optional:"" help:"Configuration file, in place of --config."`
 }
 
 func (c *configCheckCommand) Run(p *program) error {
+	switch {
+	case c.File != "" && c.Config != nil:
+		return usagef("--config: stands beside the name of a file; take one of them out")
+	case c.File != "":
+		c.Config = &c.File
+	}
 	cfg, err := c.loadOrDefault(p)
 	if err != nil {
 		return err

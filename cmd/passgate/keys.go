@@ -259,7 +259,7 @@ type keysListCommand struct {
 type keyView struct {
 	ID        string           `json:"kid"`
 	Algorithm keyset.Algorithm `json:"alg"`
-	State     string           `json:"state"` // signing, verifying, next or retired
+	State     string           `json:"state"` // signing, verifying, next, skipped or retired
 	Made      string           `json:"made"`  // RFC 3339, as the other times
 	Signs     string           `json:"signs_from"`
 	Retires   string           `json:"retires,omitzero"`
@@ -320,6 +320,8 @@ func stateOf(k keyset.RingKey, signing string, now time.Time) string {
 		return "retired"
 	case k.Signer.KeyID() == signing:
 		return "signing"
+	case !k.Retired.IsZero() && !k.Signs.Before(k.Retired): // a later rotation was faster
+		return "skipped"
 	case now.Before(k.Signs):
 		return "next"
 	}

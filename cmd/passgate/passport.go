@@ -20,7 +20,7 @@ import (
 
 type passportCommand struct {
 	Decode passportDecodeCommand `cmd:"" help:"Show the content of an X-Passport value. Exit status 1: it is not one."`
-	Verify passportVerifyCommand `cmd:"" help:"Show the content of an X-Passport value whose signature verifies. Exit status 1: it does not."`
+	Verify passportVerifyCommand `cmd:"" help:"Show the content of an X-Passport value whose signature verifies. Exit status 1: it does not; 3: the keys cannot be had."`
 }
 
 type passportDecodeCommand struct {

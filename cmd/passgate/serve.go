@@ -110,6 +110,7 @@ func newServers(cfg *config.Config, log *processLog, now func() time.Time) (_ *s
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ops.BuildInfo(v), log.sink.Collector())
 	s.outside = newOutside(now, log.Logger, s.registry)
 	s.outside.fresh = true
+	s.registry.MustRegister(s.outside)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())

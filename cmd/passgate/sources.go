@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -30,9 +32,12 @@ type outside struct {
 	fetched *prometheus.CounterVec
 	fresh   bool // key sets are kept fresh, and not only fetched when they are asked
 
-	mu   sync.Mutex
-	sets map[remoteSet]*runningSet
+	mu      sync.Mutex
+	sets    map[remoteSet]*runningSet
+	servers map[string]error // by name, why the last call of an introspection server failed; nil: it did not
 }
+
+var errLastCall = errors.New("the last call failed; the log says why")
 
 // remoteSet is what makes two remote key sets the same.
 type remoteSet struct {
@@ -48,7 +53,7 @@ type runningSet struct {
 // newOutside returns what a process has. The registry may be nil.
 func newOutside(now func() time.Time, log *slog.Logger, registry prometheus.Registerer) *outside {
 	return &outside{
-		now: now, log: log, asking: introspect.NewClient(), sets: map[remoteSet]*runningSet{},
+		now: now, log: log, asking: introspect.NewClient(), sets: map[remoteSet]*runningSet{}, servers: map[string]error{},
 		asked: metric.Of(registry, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "passgate_introspections_total",
 			Help: "Opaque tokens judged, by server and by where the answer came from or what it was.",
@@ -76,9 +81,25 @@ func (o *outside) sources(cfg *config.Config) (sources, error) {
 		}
 	}
 	if len(cfg.Introspection) > 0 {
-		s.opaque = newIntrospection(cfg, o.now, o.ask, func(server, result string) { o.asked.WithLabelValues(server, result).Inc() })
+		s.opaque = newIntrospection(cfg, o.now, o.ask, o.answered)
 	}
 	return s, nil
+}
+
+// answered counts what came of a question to an introspection server, and remembers whether it can be had.
+func (o *outside) answered(server, result string) {
+	o.asked.WithLabelValues(server, result).Inc()
+	var err error
+	switch result {
+	case introspect.ResultFailed:
+		err = errLastCall
+	case introspect.ResultActive, introspect.ResultInactive:
+	default:
+		return // no call
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.servers[server] = err
 }
 
 // newRing returns the keys of the directory, and beside them those that their issuer has in the configuration.
@@ -140,8 +161,11 @@ func remoteSetOf(i config.Issuer) remoteSet {
 
 // keep stops the remote key sets that none of these configurations has.
 func (o *outside) keep(configs ...*config.Config) {
-	kept := map[remoteSet]bool{}
+	kept, servers := map[remoteSet]bool{}, map[string]bool{}
 	for _, cfg := range configs {
+		for _, i := range cfg.Introspection {
+			servers[i.Name] = true
+		}
 		for _, i := range cfg.Issuers {
 			if i.Remote != nil {
 				kept[remoteSetOf(i)] = true
@@ -149,6 +173,7 @@ func (o *outside) keep(configs ...*config.Config) {
 		}
 	}
 	o.mu.Lock()
+	maps.DeleteFunc(o.servers, func(name string, _ error) bool { return !servers[name] })
 	var stopped []*runningSet
 	for id, running := range o.sets {
 		if !kept[id] {
@@ -190,7 +215,29 @@ func (o *outside) states() map[string]error {
 	for id, running := range o.sets {
 		states["keys of "+id.name] = running.State().Err
 	}
+	for name, err := range o.servers {
+		states["introspection of "+name] = err
+	}
 	return states
+}
+
+var usableUntil = prometheus.NewDesc("passgate_key_set_usable_until_timestamp_seconds",
+	"Until when the keys of an issuer that were fetched are used if no others can be had; 0: there are none.", []string{"issuer"}, nil)
+
+// Describe implements [prometheus.Collector].
+func (o *outside) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- usableUntil }
+
+// Collect implements [prometheus.Collector], for key sets, which come and go.
+func (o *outside) Collect(metrics chan<- prometheus.Metric) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id, running := range o.sets {
+		until := 0.0
+		if fetched := running.State().Fetched; !fetched.IsZero() {
+			until = float64(fetched.Add(id.MaxAge).Unix())
+		}
+		metrics <- prometheus.MustNewConstMetric(usableUntil, prometheus.GaugeValue, until, id.name)
+	}
 }
 
 // ask returns the way to an introspection server.

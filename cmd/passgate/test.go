@@ -19,7 +19,7 @@ import (
 
 type testCommand struct {
 	configFlag
-	File  []string `arg:"" help:"Policy test file: tests: [{name, request: {method, host, path, headers, context, token}, expect: {status, code, headers}}]."`
+	File  []string `arg:"" help:"Policy test file: tests: [{name, request: {method, host, path, headers, context, token}, expect: {status, code, headers}}], and tokens: {TOKEN: {sub, scope, …} | unavailable} for opaque ones."`
 	JUnit string   `name:"junit" placeholder:"FILE" help:"Also write the results as JUnit XML."`
 }
 

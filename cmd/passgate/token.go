@@ -25,7 +25,7 @@ type tokenCommand struct {
 
 type tokenMintCommand struct {
 	configFlag
-	Issuer string            `required:"" placeholder:"NAME" help:"Name of the issuer in the configuration; its key must be a secret."`
+	Issuer string            `required:"" placeholder:"NAME" help:"Name of the issuer in the configuration; it has a secret, or keys in keys.dir."`
 	Sub    string            `required:"" placeholder:"SUBJECT" help:"The sub claim."`
 	Claim  map[string]string `placeholder:"NAME=JSON" mapsep:"none" help:"Another claim, such as permissions='[\"read\"]'; may be repeated."`
 	TTL    time.Duration     `name:"ttl" default:"1h" help:"Time until the token expires; a negative one, as --ttl=-1m, makes an expired token."`

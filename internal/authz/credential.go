@@ -85,6 +85,9 @@ func findCredential(headers []Header, apiKeyHeader string) (Credential, Reason, 
 	case apiKey.value != "":
 		c = Credential{Kind: KindAPIKey, Value: apiKey.value}
 	case authorization.value == "":
+		if apiKeyHeader != "" {
+			return Credential{}, ReasonCredentialMissing, "neither an Authorization nor an " + apiKeyHeader + " header"
+		}
 		return Credential{}, ReasonCredentialMissing, "no Authorization header"
 	case strings.EqualFold(scheme, "Bearer"):
 		c = Credential{Kind: KindOpaque, Value: rest}

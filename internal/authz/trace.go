@@ -13,7 +13,7 @@ type Trace struct {
 
 // Step is one thing that was looked at, and what came of it. Nothing in it is secret.
 type Step struct {
-	Name   string `json:"step"`   // what was looked at: request, path, host, route, access, token, issuer, signature, claims, key, introspection, credential, permissions, when, service, identity, log
+	Name   string `json:"step"`   // what was looked at: request, path, host, route, access, token, issuer, signature, claims, key, server, credential, permissions, when, service, identity, log
 	Result string `json:"result"` // a word or two: ok, refused, matched, no match, …
 	Detail string `json:"detail,omitempty"`
 }

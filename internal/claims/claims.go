@@ -103,7 +103,10 @@ func (c *Claims) Judge(r *Rules, now int64) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: aud names none of the configured audiences", authz.ErrCredentialInvalid)
+	if len(c.audience) == 0 {
+		return fmt.Errorf("%w: aud is missing, and one of %q is asked for", authz.ErrCredentialInvalid, r.Audiences)
+	}
+	return fmt.Errorf("%w: aud names none of %q", authz.ErrCredentialInvalid, r.Audiences)
 }
 
 // Describe returns what Judge compares, for a trace.

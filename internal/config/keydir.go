@@ -34,6 +34,9 @@ func (l *loader) judgeKeyDirectory() *Keys {
 	dir, err := keydir.Load(k.Dir)
 	var at *keydir.FileError
 	switch {
+	case errors.As(err, &at) && at.File == k.Dir:
+		l.doc.Fault("keys.dir", "%s: %s", at.File, at.Text)
+		return k
 	case errors.As(err, &at):
 		l.others = append(l.others, Errors{{File: at.File, Text: at.Text, Err: err}}...)
 		return k

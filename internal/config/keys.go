@@ -38,13 +38,12 @@ func keySources(in *issuer) []keySource {
 
 // judgeKeys gives the issuer whose path is at its keys. Those in dir may be its own, too.
 func (l *loader) judgeKeys(at string, in *issuer, out *Issuer, dir *Keys) {
-	var ring []keyset.RingKey
-	if dir != nil && dir.Issuer == in.Name {
-		ring = dir.Ring
-		l.judgeRing(at, in, ring)
+	rings := dir != nil && dir.Issuer == in.Name
+	if rings {
+		l.judgeRing(at, in, dir.Ring)
 	}
 	out.Keys = &keyset.Set{}
-	source, ok := l.keySource(at, in, ring != nil)
+	source, ok := l.keySource(at, in, rings)
 	if !ok {
 		return
 	}
@@ -69,7 +68,7 @@ func (l *loader) judgeKeys(at string, in *issuer, out *Issuer, dir *Keys) {
 	if in.KeyID != "" {
 		l.nameKey(at, source, keys, in.KeyID)
 	}
-	if ring == nil {
+	if !rings {
 		l.judgeAlgorithms(at, field, in, keys)
 	}
 	set, err := keyset.NewSet(keys...)
@@ -115,7 +114,7 @@ func (l *loader) noKey(at string, in *issuer) {
 			return
 		}
 	}
-	l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file, jwks_file, jwks_url or discovery_url")
+	l.doc.Fault(at, "has no key; want one of secret, secret_file, public_key, public_key_file, jwks_file, jwks_url or discovery_url, or keys.dir")
 }
 
 // material returns the bytes of a key source: its value, or what is in its file.

@@ -166,8 +166,16 @@ func (l *loader) judgeRoutes() []policy.Route {
 	routes := make([]policy.Route, len(l.file.Routes))
 	for i, r := range l.file.Routes {
 		for j, name := range r.Credentials {
-			if !slices.Contains(names, name) {
-				l.doc.Fault(fmt.Sprintf("routes[%d].credentials[%d]", i, j), "no issuer or other source has this name; want %s", oneOf(names))
+			field := fmt.Sprintf("routes[%d].credentials[%d]", i, j)
+			near := yamlstrict.Nearest(name, append(slices.Clone(names), APIKeysSource))
+			switch {
+			case slices.Contains(names, name):
+			case name == APIKeysSource:
+				l.doc.Fault(field, "no API keys are taken here; write api_keys: {file: …}")
+			case near != "":
+				l.doc.Fault(field, "no issuer or other source has this name; did you mean %s?", near)
+			default:
+				l.doc.Fault(field, "no issuer or other source has this name; want %s", oneOf(names))
 			}
 		}
 		if r.Service == authz.OwnService {

@@ -95,7 +95,11 @@ func (l *loader) judgeIntrospection() []Introspection {
 			{".cache", in.Cache, 0, maxCache}, {".negative_cache", in.NegativeCache, 0, maxNegative}, {".timeout", in.Timeout, minAsk, maxAsk},
 		} {
 			if bound.value < bound.least || bound.value > bound.most {
-				l.doc.Fault(at+bound.field, "want a duration from %v to %v", bound.least, bound.most)
+				why := ""
+				if bound.field == ".timeout" {
+					why = ": Envoy waits 200ms for the whole decision, unless it is told otherwise"
+				}
+				l.doc.Fault(at+bound.field, "want a duration from %v to %v%s", bound.least, bound.most, why)
 			}
 		}
 		l.within(at+".max_calls", in.MaxCalls, 1, maxCalls)

@@ -131,7 +131,7 @@ func TestSourcesAreRefused(t *testing.T) {
 		"an expiry that is none":            {keys("{name: a, sha256: " + strings.Repeat("ab", 32) + ", user_id: u, expires: tomorrow}"), "keys[0].expires: want a time"},
 		"an unknown field of an entry":      {keys("{name: a, sha256: " + strings.Repeat("ab", 32) + ", user_id: u, role: x}"), "keys[0].role"},
 		"a user of another source":          {map[string]string{"passgate.yaml": remoteIssuer[:len(remoteIssuer)-2] + `, user_prefix: "a:"}` + "\napi_keys: {file: k.yaml}\n", "k.yaml": "keys: [{name: a, sha256: " + emptyDigest + ", user_id: \"a:root\"}]\n"}, `keys[0].user_id: begins with "a:"`},
-		"a route that takes unknown ones":   {one(remoteIssuer + "routes: [{path: /, credentials: [api_keys]}]\n"), "routes[0].credentials[0]: no issuer or other source has this name"},
+		"a route that takes unknown ones":   {one(remoteIssuer + "routes: [{path: /, credentials: [api_keys]}]\n"), "routes[0].credentials[0]: no API keys are taken here; write api_keys"},
 		"keys of nobody":                    {one("keys: {dir: keys}\n"), "keys.issuer: is missing"},
 		"keys of an issuer that is unknown": {one("keys: {dir: keys, issuer: x}\n"), "keys.issuer: no issuer has this name"},
 		"a key directory that is gone":      {one(remoteIssuer + "keys: {dir: gone, issuer: partner}\n"), "gone: "},

@@ -99,6 +99,9 @@ func (l *loader) warnOfIssuers(c *Config) {
 			field := at + ".jwks_url"
 			if r.Discovery {
 				field = at + ".discovery_url"
+				if u, err := url.Parse(r.URL); err == nil && !strings.Contains(u.Path, "/.well-known/") {
+					l.doc.Warn(field, "is hardly the URL of metadata; they are at a path such as /.well-known/openid-configuration (OpenID Connect Discovery 1.0 §4)")
+				}
 			}
 			l.warnOfPlainHTTP(field, r.URL, "whoever is on the way can put keys of their own in its place, and so sign tokens")
 		}

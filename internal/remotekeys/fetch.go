@@ -85,14 +85,14 @@ func (s *Set) discover(ctx context.Context, u *url.URL) (*url.URL, error) {
 	}
 	metadata, err := strict.ParseObject(text)
 	if err != nil {
-		return nil, fmt.Errorf("the metadata of %s: %w", place(u), err)
+		return nil, fmt.Errorf("the metadata of %s: %w; discovery_url names them whole, as https://…/.well-known/openid-configuration", place(u), err)
 	}
 	issuer, err := metadata.Required("issuer")
 	if err != nil {
 		return nil, fmt.Errorf("the metadata of %s: %w", place(u), err)
 	}
 	if issuer != s.o.Issuer { // OpenID Connect Discovery 1.0 §4.3
-		return nil, fmt.Errorf("the metadata of %s are those of another issuer than %q", place(u), s.o.Issuer)
+		return nil, fmt.Errorf("the metadata of %s are those of the issuer %.100q, not of %q", place(u), issuer, s.o.Issuer)
 	}
 	uri, err := metadata.Required("jwks_uri")
 	if err != nil {

@@ -354,8 +354,8 @@ func TestDiscovery(t *testing.T) {
 	for name, test := range map[string]struct{ metadata, want string }{
 		"good":                       {metadata(iss, i.URL+"/keys?v=1"), ""},
 		"host in capitals":           {metadata(iss, "HTTP://"+u.Host+"/keys"), ""},
-		"another issuer":             {metadata("https://idp.partner.example/", i.URL+"/keys"), "another issuer"},
-		"issuer in capitals":         {metadata("https://IDP.partner.example", i.URL+"/keys"), "another issuer"},
+		"another issuer":             {metadata("https://idp.partner.example/", i.URL+"/keys"), "are those of the issuer"},
+		"issuer in capitals":         {metadata("https://IDP.partner.example", i.URL+"/keys"), "are those of the issuer"},
 		"no issuer":                  {`{"jwks_uri":"` + i.URL + `/keys"}`, `"issuer" is missing`},
 		"issuer an array":            {`{"issuer":["` + iss + `"],"jwks_uri":"` + i.URL + `/keys"}`, `"issuer" is not a string`},
 		"issuer twice":               {`{"issuer":"` + iss + `","issuer":"` + iss + `","jwks_uri":"` + i.URL + `/keys"}`, "a name is repeated"},

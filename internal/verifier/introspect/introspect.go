@@ -193,13 +193,13 @@ func (v *Verifier) Verify(ctx context.Context, c authz.Credential, now time.Time
 	}
 	s, err := v.server(&c)
 	if err != nil {
-		c.Trace.Add("introspection", "refused", err.Error())
+		c.Trace.Add("server", "refused", err.Error())
 		return nil, err
 	}
 	k := key{s.Name, sha256.Sum256([]byte(c.Value))}
 	a, result := v.cached(k, now), "cached"
 	if a == nil {
-		c.Trace.Add("introspection", "asked", s.Name)
+		c.Trace.Add("server", "asked", s.Name)
 		if a, err = v.ask(ctx, s, k, c.Value, now); err != nil {
 			return nil, err
 		}
@@ -209,7 +209,7 @@ func (v *Verifier) Verify(ctx context.Context, c authz.Credential, now time.Time
 		}
 	}
 	if c.Trace != nil {
-		c.Trace.Add("introspection", result, s.Name+": "+a.describe(s, now))
+		c.Trace.Add("server", result, s.Name+": "+a.describe(s, now))
 	}
 	return a.judge(s, now)
 }

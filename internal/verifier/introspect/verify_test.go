@@ -164,22 +164,22 @@ func TestTrace(t *testing.T) {
 		a := says(active(`,"exp":1800000001`))
 		v := newVerifier(idp(a))
 		for _, want := range []string{
-			"introspection asked idp; introspection answered idp: active; now 1800000000: exp 1800000001 (leeway 0s); aud [], any is taken",
-			"introspection cached idp: active; now 1800000000: exp 1800000001 (leeway 0s); aud [], any is taken",
+			"server asked idp; server answered idp: active; now 1800000000: exp 1800000001 (leeway 0s); aud [], any is taken",
+			"server cached idp: active; now 1800000000: exp 1800000001 (leeway 0s); aud [], any is taken",
 		} {
 			if got := traced(v, opaque(testToken)); got != want {
 				t.Errorf("got %s\nwant %s", got, want)
 			}
 		}
 		a.set(says(`{"active":false}`).answer)
-		if got := traced(v, opaque("x")); got != "introspection asked idp; introspection answered idp: refused" {
+		if got := traced(v, opaque("x")); got != "server asked idp; server answered idp: refused" {
 			t.Errorf("got %s", got)
 		}
 		a.set(down().answer)
-		if got := traced(v, opaque("y")); got != "introspection asked idp" {
+		if got := traced(v, opaque("y")); got != "server asked idp" {
 			t.Errorf("got %s", got)
 		}
-		if got := traced(v, opaque("x", "accounts")); !strings.HasPrefix(got, "introspection refused credential is not valid: ") {
+		if got := traced(v, opaque("x", "accounts")); !strings.HasPrefix(got, "server refused credential is not valid: ") {
 			t.Errorf("got %s", got)
 		}
 	})
