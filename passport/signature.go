@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/strict"
 )
 
@@ -43,7 +43,11 @@ func NewSigner(key ed25519.PrivateKey, keyID string) *Signer {
 	}
 	key = bytes.Clone(key)
 	if keyID == "" {
-		keyID = thumbprint(key.Public().(ed25519.PublicKey))
+		public, err := keyset.Public(key.Public())
+		if err != nil {
+			panic("passport: " + err.Error())
+		}
+		keyID = public.Thumbprint()
 	}
 	return NewSignerFunc(keyID, func(signed string) ([]byte, error) { return ed25519.Sign(key, []byte(signed)), nil })
 }
@@ -144,12 +148,5 @@ func parseProtected(header []byte) (keyID string, err error) {
 
 // signingInput is what a signature is over (RFC 7515 §5.1).
 func signingInput(protected, value string) string { return protected + "." + base64url(value) }
-
-// thumbprint returns the name of a key that is made from the key itself (RFC 7638, RFC 8037 §2): a digest of the
-// members that make it, in this order and without blanks.
-func thumbprint(key ed25519.PublicKey) string {
-	sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + base64url(string(key)) + `"}`))
-	return base64url(string(sum[:]))
-}
 
 func base64url(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }

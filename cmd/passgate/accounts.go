@@ -106,7 +106,7 @@ func (a *accounts) hasherFor(c *config.Accounts) (*account.Hasher, error) {
 // newAccountAPI joins the door of accounts with what is behind it.
 func (s *servers) newAccountAPI(cfg *config.Config, from sources, recorder *audit.Recorder) (*accountapi.Handler, error) {
 	c, a := cfg.Accounts, s.accounts
-	signers, seal, err := signersOf(cfg, s.now)
+	signers, seal, err := signersOf(cfg, from.ring)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +144,17 @@ func (s *servers) newAccountAPI(cfg *config.Config, from sources, recorder *audi
 }
 
 // signersOf returns what signs the tokens of accounts, and a secret that every replica with the configuration has.
-func signersOf(cfg *config.Config, now func() time.Time) (signers, []byte, error) {
+func signersOf(cfg *config.Config, ring *keyset.Ring) (signers, []byte, error) {
 	issuer := cfg.Accounts.Issuer
 	if cfg.Keys != nil && cfg.Keys.Issuer == issuer.Name {
-		ring, err := newRing(cfg, now)
-		return ring, cfg.Keys.Seal, err
+		r := ringSigners{Ring: ring}
+		if issuer.MintKey != nil {
+			var err error
+			if r.before, err = issuer.MintKey.Signer(); err != nil {
+				return nil, nil, err
+			}
+		}
+		return r, cfg.Keys.Seal, nil
 	}
 	if issuer.MintKey == nil { // of the embedded default, after its key has gone
 		return nil, nil, fmt.Errorf("%s: the issuer %s has no key to sign the tokens of accounts with", cfg.File, issuer.Name)
@@ -174,7 +180,28 @@ type signers interface {
 	SignerOf(keyID string) (*keyset.Signer, error) // of what was begun with that key
 }
 
-var _ signers = (*keyset.Ring)(nil)
+// ringSigners are the keys of a directory, and what signs before the first of them does: the secret that they follow.
+type ringSigners struct {
+	*keyset.Ring
+	before *keyset.Signer // nil: nothing does
+}
+
+// Signer implements [signers].
+func (r ringSigners) Signer() (*keyset.Signer, error) {
+	s, err := r.Ring.Signer()
+	if err != nil && r.before != nil {
+		return r.before, nil
+	}
+	return s, err
+}
+
+// SignerOf implements [signers].
+func (r ringSigners) SignerOf(keyID string) (*keyset.Signer, error) {
+	if r.before != nil && r.before.KeyID() == keyID {
+		return r.before, nil
+	}
+	return r.Ring.SignerOf(keyID)
+}
 
 // soleSigner is a key that none follows.
 type soleSigner struct{ sole *keyset.Signer }

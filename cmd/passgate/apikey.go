@@ -3,13 +3,13 @@ package main
 import (
 	"crypto/sha256"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/verifier/apikey"
 )
 
@@ -43,14 +43,11 @@ func (c *apikeyNewCommand) Run(p *program) error {
 	return err
 }
 
-// keyName is also what names of issuers are made of.
-var keyName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
-
 const maxKeyUserID = 256 // bytes
 
 func (c *apikeyNewCommand) judge() error {
 	switch {
-	case !keyName.MatchString(c.Name):
+	case !config.IsName(c.Name):
 		return usagef("--name: want a word of a-z, 0-9, _ and -, of 64 characters at most, such as ci-deploy")
 	case c.UserID == "":
 		return usagef("--user-id: is empty; write who the key stands for, such as ci")

@@ -9,6 +9,7 @@ import (
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/claims"
 	"github.com/passgate/passgate/internal/config"
+	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/verifier/apikey"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
@@ -18,6 +19,7 @@ import (
 type sources struct {
 	issuers []config.Issuer
 	keys    map[string]jwtauth.KeySet // by the name of an issuer, in place of those in issuers
+	ring    *keyset.Ring              // the keys of the directory; nil: there is none
 	opaque  authz.Verifier            // nil: there is no introspection server
 }
 

@@ -23,12 +23,16 @@ func (c *gatewayCommand) Run(ctx context.Context, p *program) error {
 	}
 	ctx, stop := untilHangUp(ctx)
 	defer stop()
-	from, err := p.commandSources(ctx, cfg)
+	log := p.newLog(cfg)
+	defer log.close()
+	o := newOutside(p.now, log.Logger, nil)
+	o.fresh = true
+	defer o.close()
+	from, err := o.sources(cfg)
 	if err != nil {
 		return err
 	}
-	log := p.newLog(cfg)
-	defer log.close()
+	o.primeFor(ctx, fetchPatience)
 	recorder := newRecorder(cfg, log.Logger, nil)
 	server := jsonlines.New(jsonlines.Options{
 		Decider: recorder.Door("jsonlines", newEngine(cfg, from, p.now)),

@@ -8,6 +8,7 @@ import (
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/door/httpauthz"
 	"github.com/passgate/passgate/internal/door/proxy"
+	"github.com/passgate/passgate/internal/door/publickeys"
 	"github.com/passgate/passgate/internal/keyset"
 )
 
@@ -39,9 +40,7 @@ func (s *servers) newGeneration(cfg *config.Config) (*generation, error) {
 		}
 	}
 	if cfg.ServesKeys() {
-		if v.web.own, err = s.withPublicKeys(cfg, v.web.own); err != nil {
-			return nil, err
-		}
+		v.web.own = withPublicKeys(cfg.Passport.All(), from.ring, v.web.own)
 	}
 	if cfg.Proxy != nil {
 		p := proxy.New(proxy.Options{
@@ -57,37 +56,23 @@ func (s *servers) newGeneration(cfg *config.Config) (*generation, error) {
 	return v, nil
 }
 
-// withPublicKeys serves the keys that verify passports and the tokens of accounts (RFC 7517 §5), and leaves all else
-// to others, which may be nil.
-func (s *servers) withPublicKeys(cfg *config.Config, others http.Handler) (http.Handler, error) {
-	passports := []*keyset.Key{}
-	if cfg.Passport != nil {
-		passports = append([]*keyset.Key{cfg.Passport.Signer.Key()}, cfg.Passport.Also...)
-	}
-	shown := func() []*keyset.Key { return passports }
-	if cfg.Keys != nil {
-		ring, err := newRing(cfg, s.now)
-		if err != nil {
-			return nil, err
-		}
-		shown = func() []*keyset.Key { return slices.Concat(passports, ring.Public()) }
-	}
+// withPublicKeys shows the keys that verify passports and the tokens of accounts, and leaves all other paths to others,
+// which may be nil.
+func withPublicKeys(passports []*keyset.Key, ring *keyset.Ring, others http.Handler) http.Handler {
 	if others == nil {
 		others = http.NotFoundHandler()
 	}
+	keys := publickeys.New(func() []*keyset.Key {
+		if ring == nil {
+			return passports
+		}
+		return slices.Concat(passports, ring.Public())
+	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.EscapedPath() != config.KeysPath:
-			others.ServeHTTP(w, r)
-			return
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		if r.URL.EscapedPath() == config.KeysPath {
+			keys.ServeHTTP(w, r)
 			return
 		}
-		// Shorter than any key lives, and long enough that a crowd of verifiers is no load.
-		w.Header().Set("Cache-Control", "public, max-age=60")
-		w.Header().Set("Content-Type", "application/jwk-set+json")
-		_, _ = w.Write(keyset.PublicJWKS(shown()...)) // the client may be gone
-	}), nil
+		others.ServeHTTP(w, r)
+	})
 }

@@ -69,7 +69,7 @@ func newWebServer(current func() webHandlers, maxHead int, log *slog.Logger) *we
 }
 
 // serveUntil serves until drained is closed, and then gives what is in flight a grace period.
-func (s *webServer) serveUntil(drained <-chan struct{}, l net.Listener, grace time.Duration) error {
+func (s *webServer) serveUntil(drained <-chan struct{}, l net.Listener, grace func() time.Duration) error {
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
 	select {
@@ -77,7 +77,7 @@ func (s *webServer) serveUntil(drained <-chan struct{}, l net.Listener, grace ti
 		return err
 	case <-drained:
 	}
-	timeout, cancel := context.WithTimeout(context.Background(), grace)
+	timeout, cancel := context.WithTimeout(context.Background(), grace())
 	defer cancel()
 	if err := s.Shutdown(timeout); err != nil {
 		return s.Close()

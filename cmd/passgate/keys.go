@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/passgate/passgate/internal/config"
@@ -117,7 +115,8 @@ func faultOf(err error) error {
 type keysNewCommand struct {
 	keyDirFlags
 	algFlag
-	Out *string `placeholder:"FILE" help:"Write an Ed25519 key in PEM to this new file, for passport.signing_key_file, and touch no key directory."`
+	SignAfter *time.Duration `placeholder:"DURATION" help:"Time until the key signs. Without it: none for the first, 1m for one that follows another. Where a secret signs so far, long enough that every replica reads the directory by then."`
+	Out       *string        `placeholder:"FILE" help:"Write an Ed25519 key in PEM to this new file, for passport.signing_key_file, and touch no key directory."`
 }
 
 func (c *keysNewCommand) Run(p *program) error {
@@ -138,7 +137,12 @@ func (c *keysNewCommand) Run(p *program) error {
 	}
 	now := p.now()
 	signs := now
-	if keydir.CanSign(keys, now) {
+	switch {
+	case c.SignAfter != nil && *c.SignAfter < 0:
+		return usagef("--sign-after: %v is negative", *c.SignAfter)
+	case c.SignAfter != nil:
+		signs = now.Add(*c.SignAfter)
+	case keydir.CanSign(keys, now):
 		signs = now.Add(defaultSignAfter)
 	}
 	kid, err := keydir.New(dir, algorithm, signs, now)
@@ -153,8 +157,8 @@ func (c *keysNewCommand) writePassportKey(p *program) error {
 	switch {
 	case *c.Out == "":
 		return usagef("--out: the file name is empty")
-	case c.Dir != nil || c.Config != nil:
-		return usagef("--out: stands beside --dir or --config, which it has no use for; take one of them out")
+	case c.Dir != nil || c.Config != nil || c.SignAfter != nil:
+		return usagef("--out: stands beside --dir, --config or --sign-after, which it has no use for; take one of them out")
 	case c.Alg != "" && c.Alg != string(keyset.EdDSA):
 		return usagef("--alg: passports are signed with EdDSA alone; take it out, or --out")
 	}
@@ -171,16 +175,11 @@ func (c *keysNewCommand) writePassportKey(p *program) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(*c.Out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
+	switch err := keydir.Create(*c.Out, text); {
+	case errors.Is(err, fs.ErrExist):
 		return usagef("--out: %s exists, and is left as it is; name a new file", *c.Out)
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(*c.Out)) // half a key
 	}
 	return p.say("wrote the EdDSA key %s to %s", signer.KeyID(), *c.Out)
 }
@@ -248,84 +247,6 @@ func (c *keysRotateCommand) settings(p *program) (string, *config.Config, time.D
 		cfg = nil
 	}
 	return dir, cfg, ttl + verifyMargin, nil
-}
-
-type keysListCommand struct {
-	keyDirFlags
-	JSON bool `name:"json" help:"Print each key as JSON, one a line."`
-}
-
-// keyView is what is shown of a key.
-type keyView struct {
-	ID        string           `json:"kid"`
-	Algorithm keyset.Algorithm `json:"alg"`
-	State     string           `json:"state"` // signing, verifying, next, skipped or retired
-	Made      string           `json:"made"`  // RFC 3339, as the other times
-	Signs     string           `json:"signs_from"`
-	Retires   string           `json:"retires,omitzero"`
-}
-
-func (c *keysListCommand) Run(p *program) error {
-	dir, _, err := c.dirOnly(p)
-	if err != nil {
-		return err
-	}
-	keys, err := keydir.List(dir)
-	if err != nil {
-		return faultOf(err)
-	}
-	now := p.now()
-	ring, err := keyset.NewRing(func() time.Time { return now }, nil, keys...)
-	if err != nil {
-		return err
-	}
-	signing := ""
-	if s, err := ring.Signer(); err == nil {
-		signing = s.KeyID()
-	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	if !c.JSON {
-		fmt.Fprintln(table, "KID\tALG\tSTATE\tMADE\tSIGNS FROM\tRETIRES")
-	}
-	for _, k := range keys {
-		v := keyView{
-			ID: k.Signer.KeyID(), Algorithm: k.Signer.Key().Algorithm, State: stateOf(k, signing, now), Made: stamp(k.Made), Signs: stamp(k.Signs),
-		}
-		if !k.Retired.IsZero() {
-			v.Retires = stamp(k.Retired)
-		}
-		if c.JSON {
-			if err := printJSONLine(p.stdout, v); err != nil {
-				return err
-			}
-			continue
-		}
-		if v.Retires == "" {
-			v.Retires = "-"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Algorithm, v.State, v.Made, v.Signs, v.Retires)
-	}
-	for _, k := range keys {
-		if k.RetiredAt(now.Add(-keptRetired)) {
-			fmt.Fprintf(p.stderr, "passgate: note: the key %s is retired for more than 30 days; its file may be removed\n", k.Signer.KeyID())
-		}
-	}
-	return table.Flush()
-}
-
-// stateOf says what a key does now, where signing is the kid of the one that signs.
-func stateOf(k keyset.RingKey, signing string, now time.Time) string {
-	switch {
-	case k.RetiredAt(now):
-		return "retired"
-	case k.Signer.KeyID() == signing:
-		return "signing"
-	case !k.Retired.IsZero() && !k.Signs.Before(k.Retired): // a later rotation was faster
-		return "skipped"
-	case now.Before(k.Signs):
-		return "next"
-	}
-	return "verifying"
 }
 
 // say prints one line.

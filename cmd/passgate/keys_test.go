@@ -86,8 +86,8 @@ func TestKeysThroughARotation(t *testing.T) {
 	c.now = c.now.Add(time.Hour)
 	o = c.run(t, "keys", "rotate", "--dir", dir, "--sign-after", "10m", "--verify-for", "2h").must(t, exitOK)
 	o.mustHold(t, "made the ES256 key ", "it signs from 2026-01-02T05:14:05Z\n", "verifies until 2026-01-02T07:14:05Z\n")
-	if n := strings.Count(o.stdout, "\n"); n != 3 {
-		t.Errorf("%d lines for two keys that are followed:\n%s", n, o.stdout)
+	if n := strings.Count(o.stdout, "\n"); n != 4 { // that of the first key ends sooner than it was to
+		t.Errorf("%d lines for three keys that are followed:\n%s", n, o.stdout)
 	}
 }
 
@@ -250,4 +250,20 @@ keys: {dir: "`+dir+`/keys", issuer: accounts}
 	c.run(t, "keys", "rotate", "--config", file).must(t, exitOK)
 	c.run(t, "config", "check", "--config", file).must(t, exitOK)
 	c.run(t, "keys", "rotate", "--config", file, "--dir", dir+"/keys", "--alg", "ES256").must(t, exitOK) // it may be another's
+}
+
+// Where a secret signs so far, the first key of a directory may wait until every replica reads it.
+func TestTheSecretSignsUntilTheFirstKeyDoes(t *testing.T) {
+	c, dir := newCLI(), t.TempDir()
+	c.run(t, "keys", "new", "--dir", dir+"/keys", "--sign-after", "10m").must(t, exitOK).mustHold(t, "it signs from 2026-01-02T03:14:05Z")
+	file := tempFile(t, "passgate.yaml", `
+issuers: [{name: accounts, issuer: accounts, algorithms: [HS256, EdDSA], secret: "${SECRET}", audiences: any}]
+keys: {dir: "`+dir+`/keys", issuer: accounts}
+`)
+	for _, want := range []string{`"alg": "HS256"`, `"alg": "EdDSA"`} {
+		token := c.mint(t, file)
+		c.run(t, "token", "inspect", "--config", file, token).must(t, exitOK).mustHold(t, want, "accepted")
+		c.now = c.now.Add(10 * time.Minute)
+	}
+	c.run(t, "keys", "new", "--dir", dir+"/keys", "--sign-after", "-1s").must(t, exitUsage).mustFail(t, "--sign-after")
 }

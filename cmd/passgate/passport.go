@@ -12,7 +12,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/terminal"
 	"github.com/passgate/passgate/passport"
@@ -110,20 +109,12 @@ func (c *passportVerifyCommand) options(p *program) (o passport.Options, err err
 		if err != nil {
 			return o, err
 		}
-		if o.Keys = configuredPassportKeys(cfg); len(o.Keys) == 0 {
+		if cfg.Passport == nil {
 			return o, usagef("passport.signing_key_file is not set: say with --jwks-url URL or --keys FILE whose signature it is")
 		}
+		o.Keys = keyset.PublicJWKS(cfg.Passport.All()...)
 	}
 	return o, nil
-}
-
-// configuredPassportKeys returns the public keys that the configured passports verify with, as a JWKS, or nil where
-// none is configured.
-func configuredPassportKeys(cfg *config.Config) []byte {
-	if cfg.Passport == nil {
-		return nil
-	}
-	return keyset.PublicJWKS(append([]*keyset.Key{cfg.Passport.Signer.Key()}, cfg.Passport.Also...)...)
 }
 
 // printJSON writes a value as indented JSON.

@@ -102,9 +102,7 @@ func (s *servers) reload(ctx context.Context, r *reload) error {
 		s.outside.keep(old.cfg)
 		return err
 	}
-	waiting, cancel := context.WithTimeout(ctx, primeTime)
-	defer cancel()
-	s.outside.prime(waiting)
+	s.outside.primeFor(ctx, primeTime)
 	s.inUse.Store(next)
 	s.outside.keep(cfg)
 	old.close()
@@ -150,7 +148,7 @@ func needRestart(running, next *config.Config) []string {
 	differ("listen.authz_http", running.Listen.AuthzHTTP != next.Listen.AuthzHTTP)
 	serves := running.ServesHTTP()
 	differ("listen.http", serves && running.Listen.HTTP != next.Listen.HTTP)
-	differ("what listen.http serves (accounts, proxy, passport, keys), as there was nothing", !serves && next.ServesHTTP())
+	differ("listen.http (nothing was served there at the start)", !serves && next.ServesHTTP())
 	differ("limits.headers", running.Limits.Headers != next.Limits.Headers)
 	differ("grpc.reflection", running.GRPC.Reflection != next.GRPC.Reflection)
 	switch before, after := running.Accounts, next.Accounts; {

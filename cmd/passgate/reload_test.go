@@ -292,7 +292,7 @@ routes: [{path: /}]
 	if n := fetches.Load(); n != asked {
 		t.Errorf("%d fetches by five reloads, want none", n-asked)
 	}
-	// An issuer whose keys cannot be had is 503 alone, and shows.
+	// Nobody has asked since, and so nobody knows that the server is down.
 	if _, page := httpGet(t, "http://"+s.ops+"/readyz?verbose"); !strings.Contains(page, "[+]keys of partner ok") {
 		t.Errorf("/readyz?verbose:\n%s", page)
 	}

@@ -46,7 +46,15 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	cfg, err := c.load(p, func() (*config.Config, error) { return defaultWithKey(p) })
+	// What was a file at the start is one for good: the embedded default in its place, because it is missing for a
+	// moment, would let in whom it does not.
+	load, first := func() (*config.Config, error) { return config.Load(file, p.lookupEnv) }, defaultWithKey
+	if file == "" {
+		load = func() (*config.Config, error) { return config.Default(p.lookupEnv) }
+	} else {
+		first = func(*program) (*config.Config, error) { return load() }
+	}
+	cfg, err := first(p)
 	if err != nil {
 		return err
 	}
@@ -55,12 +63,6 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	log.Info("configuration loaded", summary(cfg)...)
 	for _, w := range cfg.Warnings {
 		log.Warn("unwise configuration", "warning", w.Error())
-	}
-	// What was a file at the start is one for good: the embedded default in its place, because it is missing for a
-	// moment, would let in whom it does not.
-	load := func() (*config.Config, error) { return config.Load(file, p.lookupEnv) }
-	if file == "" {
-		load = func() (*config.Config, error) { return config.Default(p.lookupEnv) }
 	}
 	return serve(ctx, cfg, log, p.now, &reload{load: load, hangUps: hangUps})
 }
@@ -196,7 +198,7 @@ func serve(ctx context.Context, cfg *config.Config, log *processLog, now func() 
 		web.Add(1)
 		g.Go(func() error {
 			defer web.Done()
-			return server.serveUntil(drained, listener, cfg.Drain.Timeout)
+			return server.serveUntil(drained, listener, func() time.Duration { return s.inUse.Load().cfg.Drain.Timeout })
 		})
 	}
 	if s.accounts != nil {

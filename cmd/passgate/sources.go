@@ -68,16 +68,16 @@ func newOutside(now func() time.Time, log *slog.Logger, registry prometheus.Regi
 // sources returns those of a configuration.
 func (o *outside) sources(cfg *config.Config) (sources, error) {
 	s := sources{issuers: cfg.Issuers, keys: map[string]jwtauth.KeySet{}}
+	if cfg.Keys != nil {
+		ring, err := newRing(cfg, o.now)
+		if err != nil {
+			return sources{}, err
+		}
+		s.ring, s.keys[cfg.Keys.Issuer] = ring, ring
+	}
 	for _, i := range cfg.Issuers {
-		switch ring := cfg.Keys; {
-		case i.Remote != nil:
+		if i.Remote != nil {
 			s.keys[i.Name] = o.set(i)
-		case ring != nil && ring.Issuer == i.Name:
-			keys, err := newRing(cfg, o.now)
-			if err != nil {
-				return sources{}, err
-			}
-			s.keys[i.Name] = keys
 		}
 	}
 	if len(cfg.Introspection) > 0 {
@@ -193,9 +193,11 @@ func (o *outside) close() {
 	o.asking.CloseIdleConnections()
 }
 
-// prime fetches the key sets that hold no key yet, and waits for them until ctx ends. What cannot be had shows in
+// primeFor fetches the key sets that hold no key yet, and waits so long for them at most. What cannot be had shows in
 // the decisions that need it.
-func (o *outside) prime(ctx context.Context) {
+func (o *outside) primeFor(ctx context.Context, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var fetches sync.WaitGroup
 	o.mu.Lock()
 	for _, running := range o.sets {
@@ -213,7 +215,11 @@ func (o *outside) states() map[string]error {
 	defer o.mu.Unlock()
 	states := map[string]error{}
 	for id, running := range o.sets {
-		states["keys of "+id.name] = running.State().Err
+		state := running.State()
+		if state.Err == nil && state.Fetched.IsZero() {
+			state.Err = errors.New("they were not fetched yet")
+		}
+		states["keys of "+id.name] = state.Err
 	}
 	for name, err := range o.servers {
 		states["introspection of "+name] = err
@@ -269,8 +275,6 @@ func (p *program) commandSources(ctx context.Context, cfg *config.Config) (sourc
 	if err != nil {
 		return sources{}, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, fetchPatience)
-	defer cancel()
-	o.prime(waiting)
+	o.primeFor(ctx, fetchPatience)
 	return s, nil
 }

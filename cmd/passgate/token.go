@@ -68,10 +68,12 @@ func mintSigner(cfg *config.Config, issuer config.Issuer, now func() time.Time) 
 		if err != nil {
 			return nil, err
 		}
-		return ring.Signer()
+		if s, err := ring.Signer(); err == nil || issuer.MintKey == nil {
+			return s, err
+		}
 	}
 	if issuer.MintKey == nil {
-		return nil, usagef("--issuer: %s has no secret here to sign with: a public key cannot, and that of the embedded default is made by passgate serve", issuer.Name)
+		return nil, usagef("--issuer: %s has no secret here to sign with, and no keys in keys.dir: a public key cannot, and that of the embedded default is made by passgate serve", issuer.Name)
 	}
 	return issuer.MintKey.Signer()
 }

@@ -89,7 +89,7 @@ func (c *Config) Directory() *authz.Directory {
 type Issuer struct {
 	Name       string             // for routes, logs and commands
 	Issuer     string             // iss
-	Algorithms []keyset.Algorithm // each has a key in Keys, if it has any
+	Algorithms []keyset.Algorithm // those of Keys, and of others that its tokens may be signed by
 	Keys       *keyset.Set        // no keys in [Gateway], in [Default] before a key was made, and where they come from elsewhere
 	Remote     *Remote            // where its keys are fetched; nil: nowhere
 	MintKey    *keyset.Key        // its first HS256 key, which can sign; nil without one
@@ -160,6 +160,14 @@ type PassportKeys struct {
 	Also   []*keyset.Key  // others that are shown to those who verify
 }
 
+// All returns all of them, the one that signs first; none of nil.
+func (k *PassportKeys) All() []*keyset.Key {
+	if k == nil {
+		return nil
+	}
+	return append([]*keyset.Key{k.Signer.Key()}, k.Also...)
+}
+
 // ServesHTTP reports whether there is anything to serve at Listen.HTTP.
 func (c *Config) ServesHTTP() bool { return c.Proxy != nil || c.Accounts != nil || c.ServesKeys() }
 
@@ -174,7 +182,7 @@ type Proxy struct {
 
 // Accounts are signup and login.
 type Accounts struct {
-	Issuer              Issuer // whose tokens are given out; its MintKey signs them
+	Issuer              Issuer // whose tokens are given out; its MintKey signs them, or what Keys holds
 	Database            string // sqlite:FILE, as the process finds the file
 	TokenTTL            time.Duration
 	BcryptCost          int

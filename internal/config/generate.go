@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"unicode/utf8"
 
+	"github.com/passgate/passgate/internal/keydir"
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/yamlstrict"
 )
@@ -24,31 +24,13 @@ const keyVariable = "PASSGATE_JWT_SECRET"
 // GenerateKey writes a new HS256 key to a file that only its owner can read. The key is the text of the
 // file: 32 random bytes in base64url. The file appears whole or not at all; if it exists it is left alone
 // and the error wraps [fs.ErrExist].
-func GenerateKey(path string) (err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("make a key: %w", err)
-		}
-	}()
+func GenerateKey(path string) error {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails
-	f, err := os.CreateTemp(filepath.Dir(path), ".passgate-key-*")
-	if err != nil {
-		return err
+	if err := keydir.Create(path, []byte(base64.RawURLEncoding.EncodeToString(random[:])+"\n")); err != nil {
+		return fmt.Errorf("make a key: %w", err)
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	if err := f.Chmod(0o600); err != nil {
-		return err
-	}
-	if _, err := f.WriteString(base64.RawURLEncoding.EncodeToString(random[:]) + "\n"); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	// A link, unlike a rename, fails where another process was first.
-	return os.Link(f.Name(), path)
+	return nil
 }
 
 // withKeyFile returns env with the key in [KeyFile], where the environment has none of its own and the file

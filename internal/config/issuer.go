@@ -15,6 +15,9 @@ const maxLeeway = time.Minute
 
 var bareVariable = regexp.MustCompile(`^\$(?:[A-Za-z_][A-Za-z0-9_]*|\([A-Za-z_][A-Za-z0-9_]*\))$`)
 
+// IsName reports whether a text can be the name of an issuer, a server or an API key.
+func IsName(s string) bool { return issuerName.MatchString(s) }
+
 var issuerName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
 
 func (l *loader) judgeIssuers(dir *Keys) []Issuer {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/passgate/passgate/internal/keydir"
 	"github.com/passgate/passgate/internal/keyset"
+	"github.com/passgate/passgate/internal/yamlstrict"
 )
 
 // judgeKeyDirectory returns the keys of keys.dir, nil where the file names none.
@@ -38,7 +39,7 @@ func (l *loader) judgeKeyDirectory() *Keys {
 		l.doc.Fault("keys.dir", "%s: %s", at.File, at.Text)
 		return k
 	case errors.As(err, &at):
-		l.others = append(l.others, Errors{{File: at.File, Text: at.Text, Err: err}}...)
+		l.others = append(l.others, &yamlstrict.Fault{File: at.File, Text: at.Text, Err: err})
 		return k
 	case err != nil:
 		l.doc.Fault("keys.dir", "%v", err)
@@ -84,12 +85,13 @@ func (l *loader) judgePassport() *PassportKeys {
 		l.doc.Fault(field, "%v", err)
 		return nil
 	}
-	for i, key := range append([]*keyset.Key{signer.Key()}, also...) {
+	keys := &PassportKeys{Signer: signer, Also: also}
+	for i, key := range keys.All() {
 		if key.Algorithm != keyset.EdDSA {
 			l.doc.Fault(field, "its key %d is for %s; passports are signed with Ed25519 (EdDSA), as passgate keys new --out makes them", i+1, key.Algorithm)
 			return nil
 		}
 	}
 	l.weighSecret(field, keySource{isFile: true, value: source.value, secret: true}, material)
-	return &PassportKeys{Signer: signer, Also: also}
+	return keys
 }

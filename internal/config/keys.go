@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/passgate/passgate/internal/keyset"
 )
@@ -38,16 +39,19 @@ func keySources(in *issuer) []keySource {
 
 // judgeKeys gives the issuer whose path is at its keys. Those in dir may be its own, too.
 func (l *loader) judgeKeys(at string, in *issuer, out *Issuer, dir *Keys) {
-	rings := dir != nil && dir.Issuer == in.Name
-	if rings {
+	hasRing := dir != nil && dir.Issuer == in.Name
+	if hasRing {
 		l.judgeRing(at, in, dir.Ring)
 	}
 	out.Keys = &keyset.Set{}
-	source, ok := l.keySource(at, in, rings)
+	source, ok := l.keySource(at, in, hasRing)
 	if !ok {
 		return
 	}
 	field := at + "." + source.field
+	if source.remote && hasRing {
+		l.doc.Fault(field, "stands beside keys.dir, whose keys are this issuer's, too; keys that are fetched cannot: take one of them out")
+	}
 	if source.remote {
 		out.Remote = l.judgeRemote(at, field, in, source)
 		return
@@ -68,13 +72,19 @@ func (l *loader) judgeKeys(at string, in *issuer, out *Issuer, dir *Keys) {
 	if in.KeyID != "" {
 		l.nameKey(at, source, keys, in.KeyID)
 	}
-	if !rings {
+	if !hasRing {
 		l.judgeAlgorithms(at, field, in, keys)
 	}
 	set, err := keyset.NewSet(keys...)
 	if err != nil {
 		l.doc.Fault(field, "%v; give each key one of its own", err)
 		return
+	}
+	if hasRing {
+		if _, err := keyset.NewRing(time.Now, set, dir.Ring...); err != nil {
+			l.doc.Fault(field, "%v, one of them in keys.dir; take it out here", err)
+			return
+		}
 	}
 	out.Keys = set
 	for _, key := range keys {

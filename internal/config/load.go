@@ -109,8 +109,8 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 	c.TrustedProxy = l.judgeTrustedProxies()
 	c.Routes = l.judgeRoutes()
 	c.DefaultAccess = l.settleDefaultAccess()
-	c.Policy = l.compile(c)
 	c.Passport = l.judgePassport()
+	c.Policy = l.compile(c) // the paths that passgate serves hang on what stands above
 	c.Stamper = l.judgeIdentity(c.Passport)
 	l.judgeBounds()
 	if err := l.err(); err != nil {
@@ -121,7 +121,7 @@ func (l *loader) load(name string, data []byte, env yamlstrict.Lookup) (*Config,
 	maskSecrets(reflect.ValueOf(&l.file).Elem())
 	l.maskQueries()
 	c.file = l.file
-	c.Read = l.seen.clone()
+	c.Read = l.seen
 	return c, nil
 }
 

@@ -42,9 +42,6 @@ func content(path string) []byte {
 	return data
 }
 
-// clone returns a copy, which the loader no longer writes to.
-func (s Snapshot) clone() Snapshot { return maps.Clone(s) }
-
 const maxWatched = 16 << 20 // bytes of one file
 
 // digestOf returns the digest of a file, or of the keys in a directory. What cannot be read counts as

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (l *loader) judgeIntrospection() []Introspection {
 		}
 		names[in.Name] = at
 		l.judgeURL(at+".url", in.URL, "https://idp.example.com/introspect")
-		if !isToken68(in.TokenPrefix) {
+		if !token68.MatchString(in.TokenPrefix) {
 			l.doc.Fault(at+".token_prefix", "holds a character that no token has (RFC 6750 §2.1); write how the tokens begin, such as %q", "idp_")
 		}
 		for _, bound := range []struct {
@@ -133,9 +134,7 @@ func (l *loader) clientSecret(at string, in *introspection) Secret {
 	return ""
 }
 
-// isToken68 reports whether a text may stand in a token.
-func isToken68(s string) bool { return token68.MatchString(s) }
-
+// token68 is a text that a token may begin with, the empty one among them.
 var token68 = regexp.MustCompile(`^[A-Za-z0-9._~+/=-]*$`)
 
 // apiKeyFile is the file that api_keys names.
@@ -177,7 +176,7 @@ func (l *loader) judgeAPIKeys(c *Config) *APIKeys {
 	out := &APIKeys{Header: in.Header, UserPrefix: in.UserPrefix}
 	var content apiKeyFile
 	doc := yamlstrict.Read(path, data, nil, &content)
-	names, digests := map[string]int{}, map[string]int{}
+	names, digests, prefixes := map[string]int{}, map[string]int{}, c.Directory().Prefixes
 	for i, e := range content.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
 		key := APIKey{Name: e.Name, UserID: e.UserID, Roles: e.Roles, Permissions: e.Permissions, Disabled: e.Disabled}
@@ -185,7 +184,8 @@ func (l *loader) judgeAPIKeys(c *Config) *APIKeys {
 			doc.Fault(at+".name", "want a word of a-z, 0-9, _ and -, such as ci")
 		}
 		digest, err := hex.DecodeString(e.SHA256)
-		if (err != nil || copy(key.SHA256[:], digest) != len(key.SHA256) || len(digest) != len(key.SHA256)) && doc.Has(at+".sha256") {
+		copy(key.SHA256[:], digest)
+		if (err != nil || len(digest) != len(key.SHA256) || key.SHA256 == [sha256.Size]byte{}) && doc.Has(at+".sha256") {
 			doc.Fault(at+".sha256", "want the 64 hexadecimal digits of the key's digest, as passgate apikey new prints them; never the key")
 		}
 		if e.Expires != "" {
@@ -203,7 +203,7 @@ func (l *loader) judgeAPIKeys(c *Config) *APIKeys {
 			once.seen[once.value] = i
 		}
 		if in.UserPrefix == "" {
-			for _, foreign := range c.Directory().Prefixes {
+			for _, foreign := range prefixes {
 				if strings.HasPrefix(e.UserID, foreign) {
 					doc.Fault(at+".user_id", "begins with %q, the user_prefix of another source; give api_keys a user_prefix", foreign)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"strconv"
 	"time"
 
@@ -17,18 +18,9 @@ import (
 
 // keyFile is one private JWK with the times of its life.
 type keyFile struct {
-	Kty string `json:"kty"`
-	Crv string `json:"crv,omitzero"`
-	X   string `json:"x,omitzero"`
-	Y   string `json:"y,omitzero"`
-	D   string `json:"d,omitzero"`
-	K   string `json:"k,omitzero"`
-	Alg string `json:"alg"`
-	Use string `json:"use"`
-	Kid string `json:"kid"`
-	Iat int64  `json:"iat"`
-	Nbf int64  `json:"nbf"`
-	Exp int64  `json:"exp,omitzero"` // 0: not retired by any time
+	members       strict.Object // as they were read
+	Kid           string
+	Iat, Nbf, Exp int64 // no Exp: not retired by any time
 
 	signer *keyset.Signer
 	path   string
@@ -36,7 +28,11 @@ type keyFile struct {
 }
 
 func (f keyFile) text() ([]byte, error) {
-	text, err := json.Marshal(f, jsontext.WithIndent("  "))
+	o := maps.Clone(f.members)
+	if f.Exp != 0 {
+		o["exp"] = strconv.AppendInt(nil, f.Exp, 10)
+	}
+	text, err := json.Marshal(o, json.Deterministic(true), jsontext.WithIndent("  "))
 	return append(text, '\n'), err
 }
 
@@ -56,32 +52,22 @@ func (f keyFile) compare(other keyFile) int {
 // parseKeyFile reads the text of a key file, which has to have every member that it is written with, and no other:
 // it is written again when the key is retired.
 func parseKeyFile(text []byte) (keyFile, error) {
+	o, err := strict.ParseObject(text)
+	if err != nil {
+		return keyFile{}, err
+	}
 	signer, err := keyset.ParseSigner(text)
 	if err != nil {
 		return keyFile{}, err
 	}
-	o, err := strict.ParseObject(text)
-	if err != nil {
-		return keyFile{}, err // PEM
-	}
-	f := keyFile{signer: signer}
+	f := keyFile{members: o, Kid: signer.KeyID(), signer: signer}
 	for name := range o {
 		if !isMember[name] {
 			return keyFile{}, fmt.Errorf("the member %.64q is none of a key file", name)
 		}
 	}
-	for _, m := range []struct {
-		name string
-		to   *string
-	}{
-		{"kty", &f.Kty}, {"crv", &f.Crv}, {"x", &f.X}, {"y", &f.Y}, {"d", &f.D}, {"k", &f.K}, {"alg", &f.Alg}, {"use", &f.Use}, {"kid", &f.Kid},
-	} {
-		if *m.to, _, err = o.String(m.name); err != nil {
-			return keyFile{}, err
-		}
-	}
 	switch {
-	case f.Alg == "" || f.Use == "" || f.Kid == "":
+	case o["alg"] == nil || o["use"] == nil || o["kid"] == nil:
 		return keyFile{}, errors.New("alg, use or kid is missing")
 	case f.Kid != signer.Key().Thumbprint():
 		return keyFile{}, errors.New("kid is not the key's thumbprint (RFC 7638)")

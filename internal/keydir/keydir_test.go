@@ -204,7 +204,7 @@ func TestLoadNamesTheFileAtFault(t *testing.T) {
 		}, sealFile, "32 bytes in base64url"},
 		{"a name that is not the kid", func(t *testing.T, dir, key string) { os.Rename(key, filepath.Join(dir, "other.jwk")) }, "other.jwk", "not named after its kid"},
 		{"a key under two names", func(t *testing.T, dir, key string) { write(t, filepath.Join(dir, "copy.jwk"), read(t, key)) }, "copy.jwk", "not named after its kid"},
-		{"an empty file", func(t *testing.T, dir, key string) { write(t, key, "") }, "KEY", "neither a private key"},
+		{"an empty file", func(t *testing.T, dir, key string) { write(t, key, "") }, "KEY", "not strict JSON"},
 		{"half a file", func(t *testing.T, dir, key string) { write(t, key, read(t, key)[:40]) }, "KEY", "not strict JSON"},
 		{"a folder", func(t *testing.T, dir, key string) { os.Mkdir(filepath.Join(dir, "a.jwk"), 0o700) }, "a.jwk", "it is not a file"},
 		{"a link to nowhere", func(t *testing.T, dir, key string) { os.Symlink("nowhere", filepath.Join(dir, "a.jwk")) }, "a.jwk", "cannot read the file: no such file"},

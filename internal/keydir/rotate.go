@@ -139,12 +139,12 @@ func add(dir string, f keyFile) error {
 	var random [sealSize]byte
 	_, _ = rand.Read(random[:]) // never fails
 	seal := base64.RawURLEncoding.EncodeToString(random[:]) + "\n"
-	if err := create(filepath.Join(dir, sealFile), []byte(seal)); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := Create(filepath.Join(dir, sealFile), []byte(seal)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	text, err := f.text()
 	if err != nil {
 		return err
 	}
-	return create(filepath.Join(dir, f.Kid+suffix), text)
+	return Create(filepath.Join(dir, f.Kid+suffix), text)
 }

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// create writes a file that was not there, whole or not at all. The error wraps [fs.ErrExist] if it was.
-func create(path string, data []byte) error {
+// Create writes a key to a file that was not there and that its owner alone can read, whole or not at all. The error
+// wraps [fs.ErrExist] if it was there.
+func Create(path string, data []byte) error {
 	dir, err := os.Stat(filepath.Dir(path))
 	if err != nil {
 		return err

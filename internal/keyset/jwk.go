@@ -185,7 +185,7 @@ func (m members) rsa() (*Key, error) {
 	for _, b := range e {
 		exponent = exponent<<8 | int(b)
 	}
-	return public(&rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exponent})
+	return Public(&rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exponent})
 }
 
 func (m members) ec() (*Key, error) {
@@ -207,7 +207,7 @@ func (m members) ec() (*Key, error) {
 	if err != nil {
 		return nil, errors.New("x and y are not a point on P-256")
 	}
-	return public(point)
+	return Public(point)
 }
 
 func (m members) okp() (*Key, error) {
@@ -221,7 +221,7 @@ func (m members) okp() (*Key, error) {
 	if len(x) != ed25519.PublicKeySize {
 		return nil, errors.New("x has 32 octets on Ed25519")
 	}
-	return public(ed25519.PublicKey(x))
+	return Public(ed25519.PublicKey(x))
 }
 
 func (m members) curve(want string) error {

@@ -125,8 +125,8 @@ const (
 	maxRSAExponent = 1<<31 - 1
 )
 
-// public returns the key of a public key, whose type decides the algorithm.
-func public(material any) (*Key, error) {
+// Public returns the key of a public key of crypto, whose type decides the algorithm.
+func Public(material any) (*Key, error) {
 	switch p := material.(type) {
 	case *rsa.PublicKey:
 		if bits := p.N.BitLen(); bits < minRSABits || bits > maxRSABits {

@@ -138,7 +138,7 @@ func parsePEM(text []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return public(material)
+	return Public(material)
 }
 
 // trim cuts white space as JSON and PEM know it, and no other.

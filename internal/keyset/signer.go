@@ -96,7 +96,7 @@ func signerOf(private any) (*Signer, error) {
 }
 
 func newSignerOf(material any, sign func(string) ([]byte, error)) (*Signer, error) {
-	key, err := public(material)
+	key, err := Public(material)
 	if err != nil {
 		return nil, err
 	}
