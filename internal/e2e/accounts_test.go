@@ -232,7 +232,13 @@ func (a *accounts) claims(t *testing.T, token string) jwt.MapClaims {
 // metric returns the value of a counter or gauge, 0 if there is none.
 func (a *accounts) metric(t *testing.T, name string) float64 {
 	t.Helper()
-	_, body, err := fetch("http://" + a.ops + "/metrics")
+	return metric(t, a.ops, name)
+}
+
+// metric returns the value of a counter or gauge at an operations port, 0 if there is none.
+func metric(t *testing.T, ops, name string) float64 {
+	t.Helper()
+	_, body, err := fetch("http://" + ops + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

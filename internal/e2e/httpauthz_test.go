@@ -2,22 +2,19 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/door/httpauthz"
-	"github.com/passgate/passgate/internal/framing"
-	"github.com/passgate/passgate/internal/identity"
-	routing "github.com/passgate/passgate/internal/policy"
 )
 
 // httpServiceFile is envoy/http_service.yaml, with its time-outs stretched like those of [shippedFile].
@@ -51,12 +48,9 @@ func carelessHTTPServiceFile(t *testing.T, filter, response string) *envoyFile {
 
 // What http_service.yaml sets of the filter, for an Envoy that is careless in all else.
 const (
-	showAliases  = "allowed_headers: {patterns: [{exact: content-type}, {safe_regex: {regex: 'x[^a-z0-9].*'}}]}"
-	setIdentity  = "allowed_upstream_headers: {patterns: [{prefix: x-user-}, {prefix: x-passport}, {exact: x-proxy-state}]}"
-	tellDenials  = "allowed_client_headers: {patterns: [{exact: content-type}, {exact: cache-control}, {exact: retry-after}, {exact: grpc-status}]}"
-	userToken    = "Authorization: Bearer a.user.token"
-	expiredToken = "Authorization: Bearer an.expired.token"
-	noKeysToken  = "Authorization: Bearer no.keys.here"
+	showAliases = "allowed_headers: {patterns: [{exact: content-type}, {safe_regex: {regex: 'x[^a-z0-9].*'}}]}"
+	setIdentity = "allowed_upstream_headers: {patterns: [{prefix: x-user-}, {prefix: x-passport}, {exact: x-proxy-state}]}"
+	tellDenials = "allowed_client_headers: {patterns: [{exact: content-type}, {exact: cache-control}, {exact: retry-after}, {exact: grpc-status}]}"
 )
 
 // httpServices are the configurations that a promise has to hold with.
@@ -71,112 +65,53 @@ var httpServices = []struct {
 	}},
 }
 
-// tokens knows the user of [user] by one token.
-type tokens struct{}
-
-func (tokens) Verify(_ context.Context, c authz.Credential, _ time.Time) (*authz.Identity, error) {
-	switch "Authorization: Bearer " + c.Value {
-	case userToken:
-		return &authz.Identity{Principal: authz.Principal{
-			Source: "accounts", Issuer: issuer, UserID: "user-1", Email: "user@example.com", Subscription: "free", Country: "IN", Platform: "android",
-			Roles: []string{"user"}, Permissions: []string{"read", "write"},
-		}}, nil
-	case expiredToken:
-		return nil, &authz.ExpiredError{}
-	case noKeysToken:
-		return nil, errors.New("the key set is down")
-	}
-	return nil, authz.ErrCredentialInvalid
-}
-
-// judged is the engine behind the door, and remembers what it was asked.
-type judged struct {
-	engine *authz.Engine
-	mu     sync.Mutex
-	asked  []*authz.Request
-}
-
-func (j *judged) Decide(ctx context.Context, r *authz.Request) authz.Decision {
-	j.mu.Lock()
-	j.asked = append(j.asked, r)
-	j.mu.Unlock()
-	if strings.HasPrefix(r.Path, "/panic") {
-		panic("a fault of this test")
-	}
-	return j.engine.Decide(ctx, r)
-}
-
-func (j *judged) take() []*authz.Request {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	asked := j.asked
-	j.asked = nil
-	return asked
-}
-
 // httpStack is Envoy with passgate's HTTP door beside it and a recording upstream behind it.
 type httpStack struct {
 	*envoy
+	passgate *configured
 	upstream *upstream
-	judged   *judged
-	server   *http.Server
 }
 
-// httpPolicy has the routes of [policy].
-var httpPolicy = routing.Options{Default: authz.AccessDeny, Routes: []routing.Route{
-	{Name: "public", Path: "/public/**", Access: authz.AccessPublic},
-	{Name: "optional", Path: "/optional/**", Access: authz.AccessOptional},
-	{Name: "private", Path: "/private/**"},
-	{Name: "panic", Path: "/panic/**", Access: authz.AccessPublic},
-	{Name: "users-read", Methods: []string{"GET"}, Path: "/api/users/{id}", Permissions: []string{"read"}},
-	{Name: "users-delete", Methods: []string{"DELETE"}, Path: "/api/users/{id}", Permissions: []string{"delete"}},
-}}
-
-func startHTTPStack(t *testing.T, f *envoyFile, o routing.Options) *httpStack {
+func startHTTPStack(t *testing.T, f *envoyFile, routes string) *httpStack {
 	t.Helper()
 	needPrograms(t)
-	routes, err := routing.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := identity.ParseTemplate(identity.DefaultTemplate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &httpStack{upstream: startUpstream(t), judged: &judged{engine: authz.New(authz.Options{
-		Policy:    routes,
-		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: tokens{}},
-		Stamper:   identity.New(state, nil),
-		Now:       time.Now,
-		NewID:     func() string { return "new-id" },
-	})}}
-	s.server = &http.Server{
-		Handler:                      httpauthz.New(httpauthz.Options{Decider: s.judged, Log: slog.New(slog.DiscardHandler)}),
-		DisableGeneralOptionsHandler: true,
-		ConnContext:                  framing.ConnContext,
-	}
-	l := listen(t)
-	served := make(chan struct{})
-	go func() { defer close(served); _ = s.server.Serve(framing.NewListener(l, framing.Options{})) }()
-	t.Cleanup(func() { _ = s.server.Close(); <-served })
-	s.envoy = startEnvoy(t, f, s.upstream.addr, l.Addr().String())
+	nobody := newKeyServer(t) // who is never started
+	s := &httpStack{upstream: startUpstream(t)}
+	s.passgate = startConfigured(t, remoteIssuersAnd(routes, remoteIssuer("partner", partner, fmt.Sprintf("jwks_url: %q", nobody.url("/jwks")))), nil)
+	s.envoy = s.passgate.behindHTTP(t, f, s.upstream.addr)
 	return s
 }
 
+// judged returns the line of the decision log about what the upstream got.
+func (s *httpStack) judged(t *testing.T, request *received) map[string]any {
+	t.Helper()
+	ids := request.values("x-request-id")
+	if len(ids) != 1 {
+		t.Fatalf("the upstream got the request ids %q", ids)
+	}
+	line := s.passgate.logLine(t, ids[0])
+	if n := len(logLines(t, s.passgate.log(), ids[0])); n != 1 || line["door"] != "httpauthz" {
+		t.Errorf("%s %s: judged %d times, by %v", request.method, request.target, n, line["door"])
+	}
+	return line
+}
+
 // credential returns the header lines of a client at a door of [doors].
-func (s *httpStack) credential(door string) []string {
+func (s *httpStack) credential(t *testing.T, door string) []string {
 	if strings.Contains(door, "without") || door == "public" {
 		return nil
 	}
-	return []string{userToken}
+	return []string{userToken(t)}
 }
+
+func userToken(t *testing.T) string { return bearer(t, user("read", "write")) }
 
 func TestHTTPServiceForgedHeaderNeverReachesUpstream(t *testing.T) {
 	for _, e := range httpServices {
 		t.Run(e.name, func(t *testing.T) {
-			s := startHTTPStack(t, e.file(t), httpPolicy)
+			s := startHTTPStack(t, e.file(t), policy)
 			for _, door := range doors {
-				credential := s.credential(door.name)
+				credential := s.credential(t, door.name)
 				for _, name := range spoofs() {
 					what := door.name + ", " + name
 					answer := get(t, s.addr, door.path, append(slices.Clip(credential), name+": evil", name+": evil")...)
@@ -209,7 +144,7 @@ func TestHTTPServiceForgedHeaderNeverReachesUpstream(t *testing.T) {
 
 // What the comments of http_service.yaml say of its settings, seen where one is missing.
 func TestHTTPServiceSettingsMatter(t *testing.T) {
-	forged := []string{userToken, "X-User-ID: evil", "X_User_ID: evil", "X.User.ID: evil", "X-User~ID: evil", "X-Original-URL: evil", "X-User-Email: evil"}
+	forged := []string{userToken(t), "X-User-ID: evil", "X_User_ID: evil", "X.User.ID: evil", "X-User~ID: evil", "X-Original-URL: evil", "X-User-Email: evil"}
 	for _, test := range []struct {
 		name, filter, response string
 		reach                  []string // what a client forged, and the upstream gets
@@ -221,7 +156,7 @@ func TestHTTPServiceSettingsMatter(t *testing.T) {
 		{"identity is appended", showAliases, "allowed_upstream_headers_to_append: {patterns: [{prefix: x-user-}]}", []string{"x-user-id"}, []string{"evil", "user-1"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := startHTTPStack(t, carelessHTTPServiceFile(t, test.filter, test.response), httpPolicy)
+			s := startHTTPStack(t, carelessHTTPServiceFile(t, test.filter, test.response), policy)
 			if answer := get(t, s.addr, "/private/page", forged...); answer.status != 200 {
 				t.Fatalf("status %d: %s", answer.status, answer.body)
 			}
@@ -243,6 +178,7 @@ func TestHTTPServiceSettingsMatter(t *testing.T) {
 
 func TestHTTPServiceDenialReachesTheClient(t *testing.T) {
 	const invalid = `Bearer realm="passgate", error="invalid_token"`
+	userToken, expiredToken := userToken(t), bearer(t, with(user("read"), jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()}))
 	tests := []struct {
 		name, request string
 		headers       []string
@@ -264,7 +200,7 @@ func TestHTTPServiceDenialReachesTheClient(t *testing.T) {
 	}
 	for _, e := range httpServices {
 		t.Run(e.name, func(t *testing.T) {
-			s := startHTTPStack(t, e.file(t), httpPolicy)
+			s := startHTTPStack(t, e.file(t), policy)
 			for _, test := range tests {
 				answer := send(t, s.addr, test.request, test.headers...)
 				s.upstream.untouched(t, test.name)
@@ -302,7 +238,7 @@ func TestHTTPServiceFaultIsARefusal(t *testing.T) {
 			if e.name == "shipped" {
 				want = 503
 			}
-			s := startHTTPStack(t, e.file(t), httpPolicy)
+			s := startHTTPStack(t, e.file(t), policy)
 			must := func(what string, answer response) {
 				t.Helper()
 				if answer.status != want || answer.body != "" || answer.header.Get("Location") != "" {
@@ -310,17 +246,49 @@ func TestHTTPServiceFaultIsARefusal(t *testing.T) {
 				}
 				s.upstream.untouched(t, what)
 			}
-			must("no keys", get(t, s.addr, "/private/page", noKeysToken))
-			must("a panic", get(t, s.addr, "/panic/now"))
-			if answer := get(t, s.addr, "/public/page"); answer.status != 200 {
-				t.Errorf("after the panic: status %d", answer.status)
+			must("no keys", get(t, s.addr, "/private/page", newSigningKey(t).bearer(t, partner)))
+			if answer := get(t, s.addr, "/private/page", userToken(t)); answer.status != 200 {
+				t.Errorf("another issuer: status %d", answer.status)
 			}
-			s.upstream.one(t, "after the panic")
-			if err := s.server.Close(); err != nil {
-				t.Fatal(err)
-			}
+			s.upstream.one(t, "another issuer")
+			s.passgate.kill(t)
 			must("the door is closed", get(t, s.addr, "/public/page"))
-			must("the door is closed, a good token", get(t, s.addr, "/private/page", userToken))
+			must("the door is closed, a good token", get(t, s.addr, "/private/page", userToken(t)))
+		})
+	}
+}
+
+// deciderFunc is a decider of one function.
+type deciderFunc func(*authz.Request) authz.Decision
+
+// Decide implements [authz.Decider].
+func (f deciderFunc) Decide(_ context.Context, r *authz.Request) authz.Decision { return f(r) }
+
+// The binary cannot be made to panic: this is its door, with another decider behind.
+func TestHTTPServicePanicIsARefusal(t *testing.T) {
+	needPrograms(t)
+	for _, e := range httpServices {
+		t.Run(e.name, func(t *testing.T) {
+			u := startUpstream(t)
+			server := httptest.NewServer(httpauthz.New(httpauthz.Options{Log: slog.New(slog.DiscardHandler), Decider: deciderFunc(func(r *authz.Request) authz.Decision {
+				if strings.HasPrefix(r.Path, "/panic") {
+					panic("a fault of this test")
+				}
+				return authz.Decision{Reason: authz.ReasonForbidden}
+			})}))
+			t.Cleanup(server.Close)
+			envoy := startEnvoy(t, e.file(t), u.addr, server.Listener.Addr().String())
+			want := 403 // Envoy's default
+			if e.name == "shipped" {
+				want = 503
+			}
+			for range 3 {
+				if answer := get(t, envoy.addr, "/panic/now"); answer.status != want || answer.body != "" {
+					t.Errorf("a panic: status %d, body %q; want Envoy's %d", answer.status, answer.body, want)
+				}
+				get(t, envoy.addr, "/public/page").mustDeny(t, "after a panic", 403, "forbidden")
+			}
+			u.untouched(t, "a panic")
 		})
 	}
 }
@@ -329,9 +297,9 @@ func TestHTTPServiceFaultIsARefusal(t *testing.T) {
 func TestHTTPServiceWrongPrefixIsARefusal(t *testing.T) {
 	for prefix, code := range map[string]string{"/envoy/authz/": "ambiguous_path", "/envoy": "not_found", "/": "not_found", "/envoy/authz/..": "ambiguous_path"} {
 		t.Run(prefix, func(t *testing.T) {
-			s := startHTTPStack(t, httpServiceFile(t).replace("path_prefix: /envoy/authz\n", "path_prefix: "+prefix+"\n"), httpPolicy)
+			s := startHTTPStack(t, httpServiceFile(t).replace("path_prefix: /envoy/authz\n", "path_prefix: "+prefix+"\n"), policy)
 			for _, request := range []string{"GET /public/page", "OPTIONS /public/page", "HEAD /public/page"} {
-				answer := send(t, s.addr, request+" HTTP/1.1", userToken)
+				answer := send(t, s.addr, request+" HTTP/1.1", userToken(t))
 				s.upstream.untouched(t, request)
 				if answer.status != 400 && answer.status != 404 {
 					t.Errorf("%s: status %d", request, answer.status)
@@ -345,7 +313,7 @@ func TestHTTPServiceWrongPrefixIsARefusal(t *testing.T) {
 }
 
 // everything is let through whose path and host have one reading.
-var everything = routing.Options{Default: authz.AccessPublic}
+const everything = "default_access: public\n"
 
 // The path that was judged is the one that the upstream gets, to the byte, and nothing is ever redirected.
 func TestHTTPServicePathIsJudgedAsItIsSent(t *testing.T) {
@@ -361,14 +329,14 @@ func TestHTTPServicePathIsJudgedAsItIsSent(t *testing.T) {
 					} else {
 						answer = sendHTTP2(t, s.addr, []line{{":path", path}}, nil)
 					}
-					asked, sent := s.judged.take(), s.upstream.take()
+					sent := s.upstream.take()
 					switch {
 					case answer.status == 200:
-						if len(asked) != 1 || len(sent) != 1 {
-							t.Fatalf("%s: judged %d times, sent %d times", what, len(asked), len(sent))
+						if len(sent) != 1 {
+							t.Fatalf("%s: sent %d times", what, len(sent))
 						}
-						if path, _, _ := strings.Cut(sent[0].target, "?"); asked[0].Path != path {
-							t.Errorf("%s: judged as %q, and sent as %q", what, asked[0].Path, sent[0].target)
+						if path, _, _ := strings.Cut(sent[0].target, "?"); s.judged(t, sent[0])["path"] != path {
+							t.Errorf("%s: judged as %q, and sent as %q", what, s.judged(t, sent[0])["path"], sent[0].target)
 						}
 						if e.name != "shipped" && slices.Contains(ambiguous, path) {
 							t.Errorf("%s: allowed, and the upstream got %q", what, sent[0].target)
@@ -395,7 +363,7 @@ func TestHTTPServiceRawByteInHTTP2PathIsRefused(t *testing.T) {
 				what := fmt.Sprintf("%q", path)
 				answer := sendHTTP2(t, s.addr, []line{{":path", path}}, nil)
 				if !answer.reset && answer.status != 400 {
-					t.Errorf("%s: status %d, judged as %+v", what, answer.status, s.judged.take())
+					t.Errorf("%s: status %d", what, answer.status)
 				}
 				s.upstream.untouched(t, what)
 			}
@@ -406,9 +374,9 @@ func TestHTTPServiceRawByteInHTTP2PathIsRefused(t *testing.T) {
 func TestHTTPServiceMethodAndBodyGoOnAsTheyAre(t *testing.T) {
 	for _, e := range httpServices {
 		t.Run(e.name, func(t *testing.T) {
-			s := startHTTPStack(t, e.file(t), httpPolicy)
+			s := startHTTPStack(t, e.file(t), policy)
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"} {
-				headers := []string{userToken, "Content-Type: text/plain"}
+				headers := []string{userToken(t), "Content-Type: text/plain"}
 				if method == "POST" || method == "PUT" {
 					headers = append(headers, "Content-Length: 5\r\nHost: api.example.com\r\n\r\nhello")
 				}
@@ -422,8 +390,8 @@ func TestHTTPServiceMethodAndBodyGoOnAsTheyAre(t *testing.T) {
 					t.Errorf("%s: the upstream got %s %s", method, request.method, request.target)
 				}
 				mustBeOurs(t, method, request, true)
-				if asked := s.judged.take(); len(asked) != 1 || asked[0].Method != method || asked[0].Path != "/private/page" {
-					t.Errorf("%s: judged %+v", method, asked)
+				if asked := s.judged(t, request); asked["method"] != method || asked["path"] != "/private/page" {
+					t.Errorf("%s: judged as %v %v", method, asked["method"], asked["path"])
 				}
 			}
 		})
@@ -431,10 +399,10 @@ func TestHTTPServiceMethodAndBodyGoOnAsTheyAre(t *testing.T) {
 }
 
 func TestHTTPServiceGRPCClientGetsAGRPCStatus(t *testing.T) {
-	_, token, _ := strings.Cut(userToken, ": ")
+	_, token, _ := strings.Cut(userToken(t), ": ")
 	for _, e := range httpServices {
 		t.Run(e.name, func(t *testing.T) {
-			s := startHTTPStack(t, e.file(t), httpPolicy)
+			s := startHTTPStack(t, e.file(t), policy)
 			for _, test := range []struct{ name, path, authorization, status, message string }{
 				{"no credential", "/private/Call", "", "16", "Missing credentials"},
 				{"bad token", "/private/Call", "Bearer a.b.c", "16", "Invalid or expired token"},

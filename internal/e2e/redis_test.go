@@ -174,16 +174,21 @@ func checkClient(t *testing.T, addr string) authv3.AuthorizationClient {
 // checkStatus returns the status code of a decision, 0 for an allow.
 func checkStatus(t *testing.T, client authv3.AuthorizationClient, path, token string) int32 {
 	t.Helper()
-	answer, err := client.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
-		Http: &authv3.AttributeContext_HttpRequest{
-			Method: "GET", Host: "localhost", Path: path, Protocol: "HTTP/1.1",
-			Headers: map[string]string{":path": path, ":method": "GET", ":authority": "localhost", "authorization": "Bearer " + token},
-		},
-	}}})
+	answer, err := client.Check(t.Context(), checkRequest(path, token))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return answer.GetStatus().GetCode()
+}
+
+// checkRequest is what Envoy asks about a GET with a token.
+func checkRequest(path, token string) *authv3.CheckRequest {
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
+		Http: &authv3.AttributeContext_HttpRequest{
+			Method: "GET", Host: "localhost", Path: path, Protocol: "HTTP/1.1",
+			Headers: map[string]string{":path": path, ":method": "GET", ":authority": "localhost", "authorization": "Bearer " + token},
+		},
+	}}}
 }
 
 func TestDecisionsAskNoStore(t *testing.T) {
