@@ -13,13 +13,14 @@ import (
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/policytest"
 	"github.com/passgate/passgate/internal/terminal"
+	"github.com/passgate/passgate/internal/verifier/apikey"
 	"github.com/passgate/passgate/internal/verifier/introspect"
 	"github.com/passgate/passgate/internal/verifier/jwtauth"
 )
 
 type testCommand struct {
 	configFlag
-	File  []string `arg:"" help:"Policy test file: tests: [{name, request: {method, host, path, headers, context, token}, expect: {status, code, headers}}], and tokens: {TOKEN: {sub, scope, …} | unavailable} for opaque ones."`
+	File  []string `arg:"" help:"Tests: tests: [{name, request: {method, host, path, headers, context, token, api_key}, expect: {status, code, headers}}], and tokens: {TOKEN: {sub, scope, …} | unavailable} for opaque ones."`
 	JUnit string   `name:"junit" placeholder:"FILE" help:"Also write the results as JUnit XML."`
 }
 
@@ -92,6 +93,10 @@ func newTestEngine(cfg *config.Config, file *policytest.File, now func() time.Ti
 		}
 		signers[issuer.Issuer] = signer
 	}
+	cfg, err := withStandInKeys(cfg, file)
+	if err != nil {
+		return nil, nil, err
+	}
 	from := sources{issuers: issuers}
 	if len(cfg.Introspection) > 0 {
 		unhurried := *cfg // the file answers at once, however busy the machine is
@@ -115,6 +120,25 @@ func newTestEngine(cfg *config.Config, file *policytest.File, now func() time.Ti
 		return jwtauth.Mint(signer, claims)
 	}
 	return engine, mint, nil
+}
+
+// withStandInKeys returns a configuration in which every API key has another one beside it, which the tests that name
+// it send.
+func withStandInKeys(cfg *config.Config, file *policytest.File) (*config.Config, error) {
+	keys := map[string]string{} // by name
+	if cfg.APIKeys != nil {
+		more := *cfg.APIKeys
+		for _, k := range cfg.APIKeys.Keys {
+			key := string(apikey.Generate())
+			keys[k.Name] = key
+			k.Name, k.SHA256 = k.Name+" of a test", apikey.Digest(key)
+			more.Keys = append(slices.Clip(more.Keys), k)
+		}
+		changed := *cfg
+		changed.APIKeys = &more
+		cfg = &changed
+	}
+	return cfg, file.UseAPIKeys(func(name string) (string, bool) { key, ok := keys[name]; return key, ok })
 }
 
 // fileAsker answers as a policy test file says.

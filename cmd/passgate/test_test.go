@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -110,4 +111,21 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "gone", "report.xml")
 	o := newCLI().run(t, "test", "--config", tempFile(t, "passgate.yaml", cliConfig), tempFile(t, "t.yaml", passingTests), "--junit", report)
 	o.must(t, exitFault).mustHold(t, "5 passed")
+}
+
+// A test names an API key, and holds none.
+func TestPolicyTestsNameAPIKeys(t *testing.T) {
+	c := newCLI()
+	_, entry, _ := strings.Cut(c.run(t, "apikey", "new", "--name", "ci", "--user-id", "ci", "--permission", "read").must(t, exitOK).stdout, "\n")
+	keys := tempFile(t, "api-keys.yaml", "keys:\n"+entry)
+	file := tempFile(t, "passgate.yaml", cliConfig+"api_keys: {file: \""+keys+"\", user_prefix: \"key:\"}\n")
+	tests := tempFile(t, "tests.yaml", `
+tests:
+  - {name: a key may read, request: {path: /api/users/1, api_key: ci}, expect: {status: 200, headers: {X-User-ID: "key:ci", Authorization: ""}}}
+  - {name: a key may not delete, request: {method: DELETE, path: /api/users/1, api_key: ci}, expect: {status: 403}}
+  - {name: a key beside a token, request: {path: /api/users/1, api_key: ci, token: {sub: ann}}, expect: {status: 400}}
+`)
+	c.run(t, "test", "--config", file, tests).must(t, exitOK).mustHold(t, "3 passed, 0 failed")
+	tests = tempFile(t, "tests.yaml", "tests:\n- {name: a, request: {path: /, api_key: other}, expect: {status: 200}}\n")
+	c.run(t, "test", "--config", file, tests).must(t, exitUsage).mustComplain(t, "tests.yaml:2:1: tests[0].request.api_key: the configuration has no API key of this name")
 }

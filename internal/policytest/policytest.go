@@ -18,6 +18,8 @@
 //	tokens:
 //	  idp_ann: {sub: ann, scope: read}
 //	  idp_down: unavailable
+//
+// An API key is named, as api_key: ci, and a key that stands in for that of the entry is sent: a file holds none.
 package policytest
 
 import (
@@ -40,6 +42,7 @@ import (
 
 // File is what a policy test file holds.
 type File struct {
+	Name  string
 	Tests []Test
 	// Tokens are the opaque tokens that are known, with what a server says of each (RFC 7662 §2.2): members of its
 	// answer, "active" true if absent, or [Unavailable]. Of any other token it says that it is not active.
@@ -62,6 +65,29 @@ func (f *File) Answer(token string) ([]byte, error) {
 	return nil, errors.New("the test has the server give no answer")
 }
 
+// UseAPIKeys has every request that names an API key send the one that keyOf returns for it.
+func (f *File) UseAPIKeys(keyOf func(name string) (key string, ok bool)) error {
+	var faults yamlstrict.Faults
+	for i := range f.Tests {
+		t := &f.Tests[i]
+		if t.Request.APIKey == "" {
+			continue
+		}
+		key, ok := keyOf(t.Request.APIKey)
+		if !ok {
+			faults = append(faults, &yamlstrict.Fault{File: f.Name, Pos: yamlstrict.Pos{Line: t.Line, Column: 1}, Field: fmt.Sprintf("tests[%d].request.api_key", i), Text: "the configuration has no API key of this name"})
+			continue
+		}
+		headers := map[string]any{"Authorization": "ApiKey " + key}
+		maps.Copy(headers, t.Request.Headers)
+		t.Request.Headers = headers
+	}
+	if len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
 // Test is one request and what is expected of it.
 type Test struct {
 	Name    string  `yaml:"name" required:"true"`
@@ -79,6 +105,7 @@ type Request struct {
 	Headers map[string]any    `yaml:"headers"` // a string, or a list of strings for repeats
 	Context map[string]string `yaml:"context"` // Envoy's context_extensions
 	Token   any               `yaml:"token"`   // claims, or a token as it is
+	APIKey  string            `yaml:"api_key"` // name of an entry; a key that stands in for its own is sent
 }
 
 // Expect is what is expected of the decision. What is absent is not compared.
@@ -118,7 +145,7 @@ func Load(file string) (*File, error) {
 	if err := doc.Err(); err != nil {
 		return nil, err
 	}
-	return &File{content.Tests, content.Tokens}, nil
+	return &File{file, content.Tests, content.Tokens}, nil
 }
 
 // codes are the words that expect.code may be.
@@ -142,7 +169,7 @@ func (t Test) judgeSlips(doc *yamlstrict.Document, at string) {
 		}
 	}
 	sent := slices.AppendSeq(identity.Names(), maps.Keys(t.Request.Headers))
-	if t.Request.Token != nil {
+	if t.Request.Token != nil || t.Request.APIKey != "" {
 		sent = append(sent, "Authorization")
 	}
 	for name, value := range t.Expect.Headers {
