@@ -14,7 +14,6 @@ import (
 	"github.com/passgate/passgate/internal/config"
 	"github.com/passgate/passgate/internal/door/accountapi"
 	"github.com/passgate/passgate/internal/idempotency"
-	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/metric"
 	"github.com/passgate/passgate/internal/policy"
 	"github.com/passgate/passgate/internal/store/memstore"
@@ -106,7 +105,11 @@ func (a *accounts) hasherFor(c *config.Accounts) (*account.Hasher, error) {
 // newAccountAPI joins the door of accounts with what is behind it.
 func (s *servers) newAccountAPI(cfg *config.Config, from sources, recorder *audit.Recorder) (*accountapi.Handler, error) {
 	c, a := cfg.Accounts, s.accounts
-	signers, seal, err := signersOf(cfg, from.ring)
+	signers, err := signersOf(cfg, c.Issuer, from.ring, s.now)
+	if err != nil {
+		return nil, err
+	}
+	seal, err := sealOf(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -143,28 +146,17 @@ func (s *servers) newAccountAPI(cfg *config.Config, from sources, recorder *audi
 	}), nil
 }
 
-// signersOf returns what signs the tokens of accounts, and a secret that every replica with the configuration has.
-func signersOf(cfg *config.Config, ring *keyset.Ring) (signers, []byte, error) {
+// sealOf returns a secret that every replica with the configuration has: it seals what is kept under an Idempotency-Key.
+func sealOf(cfg *config.Config) ([]byte, error) {
 	issuer := cfg.Accounts.Issuer
 	if cfg.Keys != nil && cfg.Keys.Issuer == issuer.Name {
-		r := ringSigners{Ring: ring}
-		if issuer.MintKey != nil {
-			var err error
-			if r.before, err = issuer.MintKey.Signer(); err != nil {
-				return nil, nil, err
-			}
-		}
-		return r, cfg.Keys.Seal, nil
-	}
-	if issuer.MintKey == nil { // of the embedded default, after its key has gone
-		return nil, nil, fmt.Errorf("%s: the issuer %s has no key to sign the tokens of accounts with", cfg.File, issuer.Name)
+		return cfg.Keys.Seal, nil
 	}
 	signer, err := issuer.MintKey.Signer()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	secret, err := signer.Derive("passgate idempotency")
-	return soleSigner{signer}, secret, err
+	return signer.Derive("passgate idempotency")
 }
 
 func first(list []string) string {
@@ -172,49 +164,6 @@ func first(list []string) string {
 		return ""
 	}
 	return list[0]
-}
-
-// signers are keys that follow each other.
-type signers interface {
-	Signer() (*keyset.Signer, error)               // of what is begun now
-	SignerOf(keyID string) (*keyset.Signer, error) // of what was begun with that key
-}
-
-// ringSigners are the keys of a directory, and what signs before the first of them does: the secret that they follow.
-type ringSigners struct {
-	*keyset.Ring
-	before *keyset.Signer // nil: nothing does
-}
-
-// Signer implements [signers].
-func (r ringSigners) Signer() (*keyset.Signer, error) {
-	s, err := r.Ring.Signer()
-	if err != nil && r.before != nil {
-		return r.before, nil
-	}
-	return s, err
-}
-
-// SignerOf implements [signers].
-func (r ringSigners) SignerOf(keyID string) (*keyset.Signer, error) {
-	if r.before != nil && r.before.KeyID() == keyID {
-		return r.before, nil
-	}
-	return r.Ring.SignerOf(keyID)
-}
-
-// soleSigner is a key that none follows.
-type soleSigner struct{ sole *keyset.Signer }
-
-// Signer implements [signers].
-func (s soleSigner) Signer() (*keyset.Signer, error) { return s.sole, nil }
-
-// SignerOf implements [signers].
-func (s soleSigner) SignerOf(keyID string) (*keyset.Signer, error) {
-	if keyID != s.sole.KeyID() {
-		return nil, errors.New("the key that the token was to be signed with is gone")
-	}
-	return s.sole, nil
 }
 
 // minter signs the tokens of accounts.

@@ -26,6 +26,7 @@ const (
 	lookEvery  = 250 * time.Millisecond // at the files
 	retryEvery = 2 * time.Second        // what was refused, until it can be used
 	primeTime  = 2 * time.Second        // for the keys of issuers that are new
+	settleTime = 10 * time.Second       // in which files that change are to stand for a look
 	loadTries  = 10                     // while files change as they are read
 )
 
@@ -37,7 +38,7 @@ func (s *servers) follow(ctx context.Context, r *reload) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	refused, retry := "", time.Time{}
-	seen, settling := s.inUse.Load().cfg.Read, config.Snapshot(nil)
+	files := settler{seen: s.inUse.Load().cfg.Read}
 	for {
 		asked, changed := false, false
 		select {
@@ -46,34 +47,69 @@ func (s *servers) follow(ctx context.Context, r *reload) {
 		case <-r.hangUps:
 			asked = true
 		case <-tick.C:
-			// A file may be in the middle of being written: a change counts once it has stood for a tick.
-			switch now := seen.Again(); {
-			case now.Equal(seen):
-				settling = nil
-			case now.Equal(settling):
-				settling, changed = nil, true
-			default:
-				settling = now
-			}
+			changed = files.look(files.seen.Again(), time.Now())
 		}
-		if retries := refused != "" && time.Now().After(retry); !asked && !changed && !retries {
+		if files.unsettled(time.Now()) > settleTime && refused != errUnsettled.Error() {
+			refused = errUnsettled.Error()
+			s.refuse(m, errUnsettled)
+		}
+		if retries := refused != "" && files.settling == nil && time.Now().After(retry); !asked && !changed && !retries {
 			continue
 		}
 		if err := s.reloadSafely(ctx, r); err != nil {
 			// What it names may be mended without a change of the files that are known.
-			retry, seen = time.Now().Add(retryEvery), seen.Again()
+			retry, files = time.Now().Add(retryEvery), settler{seen: files.seen.Again()}
 			// What was said is not said again by every retry.
 			if text := err.Error(); text != refused || asked || changed {
 				refused = text
-				m.refused()
-				s.readiness.ConfigurationRefused(err)
-				s.log.Error("configuration refused: nothing of it is in use, and the one before goes on", "faults", strings.Split(text, "\n"))
+				s.refuse(m, err)
 			}
 			continue
 		}
-		refused, seen = "", s.inUse.Load().cfg.Read
+		refused, files = "", settler{seen: s.inUse.Load().cfg.Read}
 		m.loaded(s.now())
 	}
+}
+
+// settler tells when files have changed: one may be in the middle of being written, so a change counts once it has
+// stood from one look to the next.
+type settler struct {
+	seen     config.Snapshot
+	settling config.Snapshot // what the last look has found; nil: what was seen
+	since    time.Time       // the first look that found something else
+}
+
+// look takes what the files hold now, and reports whether they have changed.
+func (s *settler) look(now config.Snapshot, at time.Time) (changed bool) {
+	switch {
+	case now.Equal(s.seen):
+		s.settling = nil
+	case now.Equal(s.settling):
+		return true
+	default:
+		if s.settling == nil {
+			s.since = at
+		}
+		s.settling = now
+	}
+	return false
+}
+
+// unsettled returns how long the files have been changing.
+func (s *settler) unsettled(at time.Time) time.Duration {
+	if s.settling == nil {
+		return 0
+	}
+	return at.Sub(s.since)
+}
+
+var errUnsettled = errors.New("its files change all the time, and are not read in the middle of a change")
+
+// refuse tells that the configuration as it stands is not in use.
+func (s *servers) refuse(m *reloadMetrics, why error) {
+	m.refused()
+	s.readiness.ConfigurationRefused(why)
+	s.log.Error("configuration refused: nothing of it is in use, and the one before goes on", "faults", strings.Split(why.Error(), "\n"))
 }
 
 // reloadSafely is reload, for which a panic is a configuration that cannot be used.

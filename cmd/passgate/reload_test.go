@@ -534,3 +534,40 @@ routes: [{path: /}]
 	conn.Close()
 	s.end()
 }
+
+// A file that is written in place is read when it is whole, and not before: a policy that is cut off may let in whom the
+// whole one does not.
+func TestAChangeCountsOnceItHasStood(t *testing.T) {
+	a, b, c := config.Snapshot{"f": {1}}, config.Snapshot{"f": {2}}, config.Snapshot{"f": {3}}
+	for name, test := range map[string]struct {
+		looks []config.Snapshot
+		want  string // of each look: - nothing, ~ in the middle of a change, ! changed
+	}{
+		"nothing":                  {[]config.Snapshot{a, a, a}, "---"},
+		"one write":                {[]config.Snapshot{b, b}, "~!"},
+		"several":                  {[]config.Snapshot{b, c, c}, "~~!"},
+		"one that is taken back":   {[]config.Snapshot{b, a, a}, "~--"},
+		"taken back, and again":    {[]config.Snapshot{b, a, b, b}, "~-~!"},
+		"one that is never at end": {[]config.Snapshot{b, c, b, c, b, c}, "~~~~~~"},
+	} {
+		s := settler{seen: a}
+		got, at := "", time.Unix(0, 0)
+		for _, look := range test.looks {
+			at = at.Add(time.Second)
+			switch changed := s.look(look, at); {
+			case changed:
+				got += "!"
+			case s.unsettled(at) > 0 || s.settling != nil:
+				got += "~"
+			default:
+				got += "-"
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+		if test.want == "~~~~~~" && s.unsettled(at) != 5*time.Second {
+			t.Errorf("unsettled for %v", s.unsettled(at))
+		}
+	}
+}

@@ -63,19 +63,21 @@ func (c *tokenMintCommand) mint(issuer config.Issuer, signer *keyset.Signer, now
 
 // mintSigner returns what signs for an issuer: the newest key of the directory that is its own, or its secret.
 func mintSigner(cfg *config.Config, issuer config.Issuer, now func() time.Time) (*keyset.Signer, error) {
-	if cfg.Keys != nil && cfg.Keys.Issuer == issuer.Name {
-		ring, err := newRing(cfg, now)
-		if err != nil {
+	var ring *keyset.Ring
+	if cfg.Keys != nil {
+		var err error
+		if ring, err = newRing(cfg, now); err != nil {
 			return nil, err
 		}
-		if s, err := ring.Signer(); err == nil || issuer.MintKey == nil {
-			return s, err
-		}
 	}
-	if issuer.MintKey == nil {
+	if issuer.MintKey == nil && (cfg.Keys == nil || cfg.Keys.Issuer != issuer.Name) {
 		return nil, usagef("--issuer: %s has no secret here to sign with, and no keys in keys.dir: a public key cannot, and that of the embedded default is made by passgate serve", issuer.Name)
 	}
-	return issuer.MintKey.Signer()
+	s, err := signersOf(cfg, issuer, ring, now)
+	if err != nil {
+		return nil, err
+	}
+	return s.Signer()
 }
 
 func (c *tokenMintCommand) claims(issuer config.Issuer, now time.Time) (map[string]any, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,8 +97,12 @@ func TestAPIKeysNeverReachTheUpstream(t *testing.T) {
 		{"in look-alikes of its header", "X-API-Key", []authz.Header{{Name: "X_Api.KEY", Value: "good"}, {Name: "x~api~key", Value: "good"}}, false, []string{"x_api.key", "x~api~key"}},
 		{"as a bearer token", "", []authz.Header{authorization("Bearer pgk_good")}, false, []string{"authorization"}},
 		{"after a colon", "", []authz.Header{authorization("ApiKey:pgk_good")}, false, []string{"authorization"}},
-		{"a header whose name is another's goes on", "X-API-Key", []authz.Header{{Name: "X-API-Keys", Value: "a"}, {Name: "XAAPI-Key", Value: "a"}, {Name: "X-API1Key", Value: "a"}}, false, nil},
+		{"a header whose name is another's goes on", "X-API-Key", []authz.Header{{Name: "X-API-Keys", Value: "a"}, {Name: "XAAPI-Key", Value: "a"}, {Name: "X-API1Key", Value: "a"}, {Name: "XzAPI-Key", Value: "a"}, {Name: "X0API-Key", Value: "a"}, {Name: "X9API-Key", Value: "a"}, {Name: "XZAPI-Key", Value: "a"}}, false, nil},
 		{"another scheme goes on", "X-API-Key", []authz.Header{authorization("Bearer a.b.c")}, false, nil},
+		{"a credential without a scheme goes on", "", []authz.Header{authorization(" \tx")}, false, nil},
+		{"in another scheme", "", []authz.Header{authorization("Basic pgk_good")}, false, []string{"authorization"}},
+		{"in a parameter", "", []authz.Header{authorization("Token key=pgk_good")}, false, []string{"authorization"}},
+		{"a token that has its letters by chance goes on", "", []authz.Header{authorization("Bearer aa.b-pgk_c.pgk_d")}, false, nil},
 		{"a scheme that begins so goes on", "", []authz.Header{authorization("ApiKeys good")}, false, nil},
 		{"a header that is no credential here goes on", "", []authz.Header{apiKey("good")}, true, nil},
 	}
@@ -129,5 +134,27 @@ func TestVerifierIsToldTheSourcesOfTheRoute(t *testing.T) {
 	p.engine().Decide(t.Context(), request(authorization("Bearer a.good.token")))
 	if !slices.Equal(got, p.rule.Sources) {
 		t.Errorf("sources = %q, want %q", got, p.rule.Sources)
+	}
+}
+
+// An API key that stands where a token does is shown to nobody who judges tokens.
+func TestAPIKeysAreNoTokens(t *testing.T) {
+	p := working()
+	p.verify = func(_ context.Context, c authz.Credential) (*authz.Identity, error) {
+		if strings.HasPrefix(c.Value, authz.APIKeyPrefix) {
+			t.Errorf("a verifier of the kind %s was shown an API key", c.Kind)
+		}
+		return &authz.Identity{Principal: authz.Principal{Source: "idp", UserID: "ann", Permissions: []string{"read"}}}, nil
+	}
+	e := authz.New(authz.Options{
+		Policy: p, Stamper: p, Now: time.Now, NewID: func() string { return "id" },
+		Verifiers: map[authz.Kind]authz.Verifier{authz.KindJWT: p, authz.KindOpaque: p},
+	})
+	for value, want := range map[string]authz.Reason{
+		"Bearer pgk_good": authz.ReasonCredentialInvalid, "Bearer pgk_a.b.c": authz.ReasonCredentialInvalid, "Bearer PGK_good": authz.ReasonGranted, "Bearer a.pgk_.c": authz.ReasonGranted,
+	} {
+		if d := e.Decide(t.Context(), request(authorization(value))); d.Reason != want {
+			t.Errorf("%s: %v, want %v", value, d.Reason, want)
+		}
 	}
 }

@@ -149,8 +149,16 @@ func readsAs(name, other string) bool {
 // holdsAPIKey reports whether one of the credentials that may have been joined in an Authorization header is an API
 // key, whatever its scheme.
 func holdsAPIKey(authorization string) bool {
-	if strings.Contains(authorization, APIKeyPrefix) {
-		return true
+	for rest := authorization; ; {
+		i := strings.Index(rest, APIKeyPrefix)
+		if i < 0 {
+			break
+		}
+		// Within a token these letters come by chance.
+		if i == 0 || rest[i-1] == '=' || !isToken68(rest[i-1:i]) {
+			return true
+		}
+		rest = rest[i+1:]
 	}
 	for part := range strings.SplitSeq(authorization, ",") {
 		part = strings.Trim(part, " \t")

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/passgate/passgate/internal/strict"
 )
@@ -102,5 +103,62 @@ func TestJudge(t *testing.T) {
 				t.Errorf("got %v, want one about %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestJudgeToTheSecond(t *testing.T) {
+	rules := &Rules{Source: "idp", Leeway: 10 * time.Second, ClockSkew: 20 * time.Second}
+	for name, test := range map[string]struct {
+		claims Claims
+		good   bool
+	}{
+		"exp within the leeway":          {Claims{HasExpiry: true, Expires: 91}, true},
+		"exp at the end of the leeway":   {Claims{HasExpiry: true, Expires: 90}, false},
+		"nbf as far ahead as the skew":   {Claims{notBefore: 120}, true},
+		"nbf a second further":           {Claims{notBefore: 121}, false},
+		"iat as far ahead as the skew":   {Claims{issuedAt: 120}, true},
+		"iat a second further":           {Claims{issuedAt: 121}, false},
+		"aud is of no matter without it": {Claims{audience: []string{"any"}}, true},
+	} {
+		if err := test.claims.Judge(rules, 100); (err == nil) != test.good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestTextsOfAudiencesAndTimes(t *testing.T) {
+	rules := &Rules{Source: "idp", Audiences: []string{"api"}, Leeway: 10 * time.Second, ClockSkew: 20 * time.Second}
+	for want, c := range map[string]Claims{
+		`aud is missing, and one of ["api"] is asked for`: {},
+		`aud names none of ["api"]`:                       {audience: []string{"web"}},
+	} {
+		if err := c.Judge(rules, 100); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
+	}
+	for want, c := range map[string]Claims{
+		`now 100: no exp; aud [], one of ["api"] is asked for`:                                                                  {},
+		`now 100: exp 7 (leeway 10s), nbf 5 (clock skew 20s), iat 6 (clock skew 20s); aud ["web"], one of ["api"] is asked for`: {HasExpiry: true, Expires: 7, notBefore: 5, issuedAt: 6, audience: []string{"web"}},
+	} {
+		if got := c.Describe(rules, 100); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if got := new(Claims).Describe(&Rules{}, 100); got != "now 100: no exp; aud [], any is taken" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// role is a second name of roles, unless the roles have another name of their own.
+func TestRoleStandsBesideRoles(t *testing.T) {
+	o, err := strict.ParseObject([]byte(`{"sub":"ann","role":"a","roles":["b"],"groups":["c"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for roles, want := range map[string]string{"roles": "b a", "groups": "c"} {
+		c, err := Read(o, &Names{"sub", roles, "permissions", "scope", "email", "subscription", "country", "platform"})
+		if err != nil || strings.Join(c.Principal.Roles, " ") != want {
+			t.Errorf("%s: %q, %v", roles, c.Principal.Roles, err)
+		}
 	}
 }

@@ -75,6 +75,11 @@ func (l *loader) judgeKeys(at string, in *issuer, out *Issuer, dir *Keys) {
 	if !hasRing {
 		l.judgeAlgorithms(at, field, in, keys)
 	}
+	for _, key := range keys {
+		if hasRing && l.doc.Sound(at+".algorithms") && !slices.Contains(in.Algorithms, string(key.Algorithm)) {
+			l.doc.Fault(at+".algorithms", "lacks %s, which %s is for; add it, or take the key out", key.Algorithm, source.field)
+		}
+	}
 	set, err := keyset.NewSet(keys...)
 	if err != nil {
 		l.doc.Fault(field, "%v; give each key one of its own", err)

@@ -29,7 +29,7 @@ func New(dir string, a keyset.Algorithm, signs, now time.Time) (kid string, err 
 	if err != nil { // no key is added to what cannot be read
 		return "", err
 	}
-	f, err := fresh(files, a, signs, now)
+	f, err := fresh(files, files, a, signs, now)
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,11 @@ func Rotate(dir string, a keyset.Algorithm, now time.Time, signsAfter, verifyFor
 	if err != nil {
 		return nil, err
 	}
-	f, err := fresh(files, a, nextSigns(files, now, signsAfter), now)
+	beside := files
+	if verifyFor == 0 {
+		beside = nil // they end when the new one signs
+	}
+	f, err := fresh(files, beside, a, nextSigns(files, now, signsAfter), now)
 	if err != nil {
 		return nil, err
 	}
@@ -112,19 +116,19 @@ func CanSign(keys []keyset.RingKey, now time.Time) bool {
 	return err == nil
 }
 
-// fresh returns the file of a new random key that is to stand beside others.
-func fresh(others []keyFile, a keyset.Algorithm, signs, now time.Time) (keyFile, error) {
+// fresh returns the file of a new random key for a directory that has others, some of which verify beside it.
+func fresh(others, beside []keyFile, a keyset.Algorithm, signs, now time.Time) (keyFile, error) {
 	if len(others) >= maxFiles {
 		return keyFile{}, fmt.Errorf("the directory has %d keys, the most there may be; remove retired ones", len(others))
 	}
 	live := 0
-	for _, f := range others {
+	for _, f := range beside {
 		if !f.ringKey().RetiredAt(now) {
 			live++
 		}
 	}
 	if live >= maxLive {
-		return keyFile{}, fmt.Errorf("%d keys of the directory still verify, the most there may be: verifiers read no longer sets; rotate less often, or with a shorter --verify-for", live)
+		return keyFile{}, fmt.Errorf("%d keys of the directory would verify beside the new one, the most there may be: verifiers read no longer sets; wait until some are retired, or rotate with --verify-for 0s, which ends all", live)
 	}
 	text, err := keyset.NewPrivateJWK(a)
 	if err != nil {

@@ -316,4 +316,5 @@ func TestKeysThatVerifyAreBounded(t *testing.T) {
 	if keys := load(t, dir).Keys; len(keys) != maxLive {
 		t.Errorf("there are %d keys", len(keys))
 	}
+	rotate(t, dir, noon, 0, 0) // which ends them all
 }

@@ -243,3 +243,27 @@ func TestExpiryWhileWaiting(t *testing.T) {
 		expect(t, v, opaque(testToken), now, expired)
 	})
 }
+
+// Who it is, and may do what, is logged: a server must not write the token there.
+func TestAnswersThatRepeatTheToken(t *testing.T) {
+	for more, want := range map[string]string{
+		`,"scope":"read ` + testToken + `"`:          invalid,
+		`,"roles":["x-` + testToken + `-y"]`:         invalid,
+		`,"iss":"https://a/` + testToken + `"`:       invalid,
+		`,"email":"` + testToken + `@example.com"`:   invalid,
+		`,"scope":"` + testToken[:minSecret-1] + `"`: good,
+	} {
+		bubble(t, func(t *testing.T) {
+			v := New(Options{Servers: []Server{idp(says(active(more)))}, Now: func() time.Time { return now }})
+			expect(t, v, opaque(testToken), now, want)
+		})
+	}
+	bubble(t, func(t *testing.T) { // a token that short is no secret
+		token := testToken[:minSecret-1]
+		v := New(Options{Servers: []Server{idp(says(active(`,"scope":"` + token + `"`)))}, Now: func() time.Time { return now }})
+		expect(t, v, opaque(token), now, good)
+		token = testToken[:minSecret]
+		v = New(Options{Servers: []Server{idp(says(active(`,"scope":"` + token + `"`)))}, Now: func() time.Time { return now }})
+		expect(t, v, opaque(token), now, invalid)
+	})
+}
