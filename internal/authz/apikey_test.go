@@ -100,6 +100,7 @@ func TestAPIKeysNeverReachTheUpstream(t *testing.T) {
 		{"a header whose name is another's goes on", "X-API-Key", []authz.Header{{Name: "X-API-Keys", Value: "a"}, {Name: "XAAPI-Key", Value: "a"}, {Name: "X-API1Key", Value: "a"}, {Name: "XzAPI-Key", Value: "a"}, {Name: "X0API-Key", Value: "a"}, {Name: "X9API-Key", Value: "a"}, {Name: "XZAPI-Key", Value: "a"}}, false, nil},
 		{"another scheme goes on", "X-API-Key", []authz.Header{authorization("Bearer a.b.c")}, false, nil},
 		{"a credential without a scheme goes on", "", []authz.Header{authorization(" \tx")}, false, nil},
+		{"without a scheme", "", []authz.Header{authorization("pgk_good")}, false, []string{"authorization"}},
 		{"in another scheme", "", []authz.Header{authorization("Basic pgk_good")}, false, []string{"authorization"}},
 		{"in a parameter", "", []authz.Header{authorization("Token key=pgk_good")}, false, []string{"authorization"}},
 		{"a token that has its letters by chance goes on", "", []authz.Header{authorization("Bearer aa.b-pgk_c.pgk_d")}, false, nil},

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -146,19 +147,14 @@ func readsAs(name, other string) bool {
 	return true
 }
 
+// apiKeyInside finds an API key in a text. Within a token its first letters may stand by chance.
+var apiKeyInside = regexp.MustCompile(`(^|[^A-Za-z0-9._~+/-])` + APIKeyPrefix)
+
 // holdsAPIKey reports whether one of the credentials that may have been joined in an Authorization header is an API
 // key, whatever its scheme.
 func holdsAPIKey(authorization string) bool {
-	for rest := authorization; ; {
-		i := strings.Index(rest, APIKeyPrefix)
-		if i < 0 {
-			break
-		}
-		// Within a token these letters come by chance.
-		if i == 0 || rest[i-1] == '=' || !isToken68(rest[i-1:i]) {
-			return true
-		}
-		rest = rest[i+1:]
+	if strings.Contains(authorization, APIKeyPrefix) && apiKeyInside.MatchString(authorization) {
+		return true
 	}
 	for part := range strings.SplitSeq(authorization, ",") {
 		part = strings.Trim(part, " \t")

@@ -173,8 +173,13 @@ func TestParseSigningKeysShowsTheOthers(t *testing.T) {
 		t.Errorf("one JWK: %v, %v, %v", signer, also, err)
 	}
 	var many []byte
-	for range maxSigningKeys + 1 {
+	for n := range maxSigningKeys + 1 {
 		_, p, _ := ed25519.GenerateKey(rand.Reader)
+		if n == maxSigningKeys {
+			if _, also, err := ParseSigningKeys(many); err != nil || len(also) != maxSigningKeys-1 {
+				t.Errorf("as many as there may be: %d others, %v", len(also), err)
+			}
+		}
 		many = append(many, privatePEM(p)...)
 	}
 	for _, test := range []struct {

@@ -429,3 +429,22 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		})
 	}
 }
+
+// An asker has a client of its own if it is given none, and takes an answer up to its very length.
+func TestAnAnswerOfFullLength(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat(" ", maxAnswerBytes))
+	}))
+	defer server.Close()
+	h := NewHTTP(HTTPOptions{URL: server.URL})
+	defer h.client.CloseIdleConnections()
+	if text, err := h.Ask(t.Context(), testToken); err != nil || len(text) != maxAnswerBytes {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+}
+
+func TestAServerMayHaveNoSkew(t *testing.T) {
+	s := idp(says(active("")))
+	s.ClockSkew = 0
+	New(Options{Servers: []Server{s}})
+}
