@@ -79,7 +79,7 @@ cover: $(REDIS_SERVER) ## statements covered: each package, what decides (the co
 	@awk -F '[: ]' 'NR > 1 { block = $$1 ":" $$2; size[block] = $$3; if ($$4) hit[block] = 1 } \
 		END { for (block in size) { \
 			n = split(block, path, "/"); name = path[4]; for (i = 5; i < n; i++) name = name "/" path[i]; \
-			groups = name "," (name ~ /^internal\/(authz|policy|identity|keyset|problem|account|idempotency|verifier\/.*|door\/extauthz)$$/ ? "what decides," : "") "all"; \
+			groups = name "," (name ~ /^internal\/(authz|policy|identity|keyset|remotekeys|claims|problem|account|idempotency|verifier\/.*|door\/(extauthz|httpauthz))$$/ ? "what decides," : "") "all"; \
 			m = split(groups, group, ","); for (i = 1; i <= m; i++) { all[group[i]] += size[block]; if (block in hit) covered[group[i]] += size[block] } } \
 		for (g in all) printf "%6.1f %%  %s\n", 100 * covered[g] / all[g], g }' coverage.out | sort -k3
 

@@ -67,7 +67,7 @@ func withPublicKeys(passports []*keyset.Key, ring *keyset.Ring, others http.Hand
 			return passports
 		}
 		return slices.Concat(passports, ring.Public())
-	})
+	}, newID)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.EscapedPath() == config.KeysPath {
 			keys.ServeHTTP(w, r)

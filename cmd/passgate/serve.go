@@ -64,6 +64,9 @@ func (c *serveCommand) Run(ctx context.Context, p *program) error {
 	for _, w := range cfg.Warnings {
 		log.Warn("unwise configuration", "warning", w.Error())
 	}
+	if _, watched := cfg.Read[file]; !watched && file != "" {
+		log.Warn("the configuration is read from a pipe: what changes is not followed, and a restart loads it", "file", file)
+	}
 	return serve(ctx, cfg, log, p.now, &reload{load: load, hangUps: hangUps})
 }
 

@@ -15,13 +15,15 @@ const cacheControl = "public, max-age=60"
 var methodNotAllowed = problem.Problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Text: "Method not allowed"}
 
 // New returns a handler that shows these keys, asked for anew each time, to GET and HEAD. Where it stands is for the
-// server to say. A key that has no public half is not shown.
-func New(shown func() []*keyset.Key) http.Handler {
+// server to say. A key that has no public half is not shown. newID returns a request id, where the caller brought none.
+func New(shown func() []*keyset.Key, newID func() string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			p := methodNotAllowed
-			p.RequestID = authz.RequestID([]authz.Header{{Name: "X-Request-ID", Value: r.Header.Get("X-Request-ID")}})
+			if p.RequestID = authz.RequestID([]authz.Header{{Name: "X-Request-ID", Value: r.Header.Get("X-Request-ID")}}); p.RequestID == "" {
+				p.RequestID = newID()
+			}
 			headers, body := p.Answer(false)
 			for _, h := range headers {
 				w.Header().Set(h.Name, h.Value)

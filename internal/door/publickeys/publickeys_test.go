@@ -19,7 +19,7 @@ func TestKeysAreShown(t *testing.T) {
 		}
 		keys = append(keys, s.Key())
 	}
-	h := New(func() []*keyset.Key { return keys })
+	h := New(func() []*keyset.Key { return keys }, func() string { return "new-id" })
 	for _, test := range []struct {
 		method string
 		status int
@@ -41,6 +41,11 @@ func TestKeysAreShown(t *testing.T) {
 		if err != nil || len(shown) != 3 || strings.Contains(w.Body.String(), `"k"`) || w.Header().Get("Cache-Control") == "no-store" {
 			t.Errorf("%s: %d keys, %v: %s", test.method, len(shown), err, w.Body)
 		}
+	}
+	refused := httptest.NewRecorder()
+	h.ServeHTTP(refused, httptest.NewRequest("PUT", "/any", nil))
+	if !strings.Contains(refused.Body.String(), `"request_id":"new-id"`) {
+		t.Errorf("without an id: %s", refused.Body)
 	}
 	keys = nil
 	w := httptest.NewRecorder()
