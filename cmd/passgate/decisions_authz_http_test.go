@@ -22,18 +22,7 @@ func askHTTPAuthz(t *testing.T, decider authz.Decider, calls []call) []answer {
 	heard := &overheard{Decider: decider}
 	handler := httpauthz.New(httpauthz.Options{Decider: heard, Log: slog.New(slog.DiscardHandler)})
 	addr := serveWeb(t, webHandlers{own: handler}, func(s *webServer) { s.DisableGeneralOptionsHandler = true })
-	answers := make([]answer, len(calls))
-	sent := 0
-	for i, c := range calls {
-		if cannotBeSent(c) {
-			answers[i] = askEngine(t, decider, c)
-			continue
-		}
-		answers[i] = askHTTPAuthzOnce(t, addr, heard, c)
-		sent++
-	}
-	countSent(t, sent, len(calls))
-	return answers
+	return askOverSocket(t, decider, calls, func(c call) answer { return askHTTPAuthzOnce(t, addr, heard, c) })
 }
 
 func askHTTPAuthzOnce(t *testing.T, addr string, heard *overheard, c call) answer {

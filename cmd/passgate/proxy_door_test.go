@@ -61,6 +61,13 @@ func askProxy(t *testing.T, decider authz.Decider, calls []call) []answer {
 	handler := proxy.New(proxy.Options{Decider: heard, Upstreams: map[string]*url.URL{"default": base}, Log: slog.New(slog.DiscardHandler)})
 	defer handler.CloseIdleConnections()
 	addr := serveWeb(t, webHandlers{proxied: handler}, func(*webServer) {})
+	return askOverSocket(t, decider, calls, func(c call) answer { return askProxyOnce(t, addr, heard, c) })
+}
+
+// askOverSocket has each call sent that can be, and makes sure that the door has judged the table, and not the engine
+// in its place.
+func askOverSocket(t *testing.T, decider authz.Decider, calls []call, send func(call) answer) []answer {
+	t.Helper()
 	answers := make([]answer, len(calls))
 	sent := 0
 	for i, c := range calls {
@@ -68,10 +75,13 @@ func askProxy(t *testing.T, decider authz.Decider, calls []call) []answer {
 			answers[i] = askEngine(t, decider, c)
 			continue
 		}
-		answers[i] = askProxyOnce(t, addr, heard, c)
+		answers[i] = send(c)
 		sent++
 	}
-	countSent(t, sent, len(calls))
+	t.Logf("%d of %d calls were sent", sent, len(calls))
+	if len(calls) > 100 && sent*10 < len(calls)*9 {
+		t.Errorf("%d of %d calls were sent, want nine in ten", sent, len(calls))
+	}
 	return answers
 }
 
@@ -92,15 +102,6 @@ func serveWeb(t *testing.T, handlers webHandlers, prepare func(*webServer)) stri
 		<-served
 	})
 	return l.Addr().String()
-}
-
-// countSent makes sure that a door has judged the table, and not the engine in its place.
-func countSent(t *testing.T, sent, calls int) {
-	t.Helper()
-	t.Logf("%d of %d calls were sent", sent, calls)
-	if calls > 100 && sent*10 < calls*9 {
-		t.Errorf("%d of %d calls were sent, want nine in ten", sent, calls)
-	}
 }
 
 // sendRaw writes the head of a request as it is, and returns the answer with its body read.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,9 +64,14 @@ func (l *loader) judgeKeyDirectory() *Keys {
 // judgeRing sees to it that an issuer takes what the keys of the directory sign.
 func (l *loader) judgeRing(at string, in *issuer, ring []keyset.RingKey) {
 	for _, k := range ring {
-		if key := k.Signer.Key(); l.doc.Sound(at+".algorithms") && !slices.Contains(in.Algorithms, string(key.Algorithm)) {
-			l.doc.Fault(at+".algorithms", "lacks %s, which the key %q in keys.dir is for; add it", key.Algorithm, k.Signer.KeyID())
-		}
+		l.judgeTaken(at, in, k.Signer.Key(), fmt.Sprintf("the key %q in keys.dir is for; add it", k.Signer.KeyID()))
+	}
+}
+
+// judgeTaken adds a fault where an issuer with a directory does not take what a key signs; which says whose it is.
+func (l *loader) judgeTaken(at string, in *issuer, key *keyset.Key, which string) {
+	if l.doc.Sound(at+".algorithms") && !slices.Contains(in.Algorithms, string(key.Algorithm)) {
+		l.doc.Fault(at+".algorithms", "lacks %s, which %s", key.Algorithm, which)
 	}
 }
 

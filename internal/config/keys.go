@@ -74,10 +74,9 @@ func (l *loader) judgeKeys(at string, in *issuer, out *Issuer, dir *Keys) {
 	}
 	if !hasRing {
 		l.judgeAlgorithms(at, field, in, keys)
-	}
-	for _, key := range keys {
-		if hasRing && l.doc.Sound(at+".algorithms") && !slices.Contains(in.Algorithms, string(key.Algorithm)) {
-			l.doc.Fault(at+".algorithms", "lacks %s, which %s is for; add it, or take the key out", key.Algorithm, source.field)
+	} else {
+		for _, key := range keys {
+			l.judgeTaken(at, in, key, source.field+" is for; add it, or take the key out")
 		}
 	}
 	set, err := keyset.NewSet(keys...)

@@ -11,8 +11,8 @@ import (
 )
 
 // Snapshot is what files held when they were read, by the name that the process finds each by: a digest of its
-// content, or for a directory of keys those of its keys. A file is looked at by its content and not by its times: behind the name
-// may be a link that now leads elsewhere, as ConfigMaps are swapped.
+// content, or for a directory of keys those of its keys. A file is looked at by its content and not by its times:
+// behind the name may be a link that now leads elsewhere, as ConfigMaps are swapped.
 type Snapshot map[string][sha256.Size]byte
 
 // Changed reports whether a file holds something else now, or can no longer be read.
@@ -44,8 +44,7 @@ func content(path string) []byte {
 
 const maxWatched = 16 << 20 // bytes of one file
 
-// digestOf returns the digest of a file, or of the keys in a directory. What cannot be read counts as
-// empty.
+// digestOf returns the digest of a file, or of the keys in a directory. What cannot be read counts as empty.
 func digestOf(path string) (digest [sha256.Size]byte) {
 	info, err := os.Stat(path)
 	if err != nil || !info.IsDir() {

@@ -92,15 +92,14 @@ func (l *loader) judgeIntrospection() []Introspection {
 		for _, bound := range []struct {
 			field              string
 			value, least, most time.Duration
+			why                string
 		}{
-			{".cache", in.Cache, 0, maxCache}, {".negative_cache", in.NegativeCache, 0, maxNegative}, {".timeout", in.Timeout, minAsk, maxAsk},
+			{".cache", in.Cache, 0, maxCache, ""},
+			{".negative_cache", in.NegativeCache, 0, maxNegative, ""},
+			{".timeout", in.Timeout, minAsk, maxAsk, ": Envoy waits 200ms for the whole decision, unless it is told otherwise"},
 		} {
 			if bound.value < bound.least || bound.value > bound.most {
-				why := ""
-				if bound.field == ".timeout" {
-					why = ": Envoy waits 200ms for the whole decision, unless it is told otherwise"
-				}
-				l.doc.Fault(at+bound.field, "want a duration from %v to %v%s", bound.least, bound.most, why)
+				l.doc.Fault(at+bound.field, "want a duration from %v to %v%s", bound.least, bound.most, bound.why)
 			}
 		}
 		l.within(at+".max_calls", in.MaxCalls, 1, maxCalls)
@@ -179,20 +178,7 @@ func (l *loader) judgeAPIKeys(c *Config) *APIKeys {
 	names, digests, prefixes := map[string]int{}, map[string]int{}, c.Directory().Prefixes
 	for i, e := range content.Keys {
 		at := fmt.Sprintf("keys[%d]", i)
-		key := APIKey{Name: e.Name, UserID: e.UserID, Roles: e.Roles, Permissions: e.Permissions, Disabled: e.Disabled}
-		if e.Name != "" && !issuerName.MatchString(e.Name) {
-			doc.Fault(at+".name", "want a word of a-z, 0-9, _ and -, such as ci")
-		}
-		digest, err := hex.DecodeString(e.SHA256)
-		copy(key.SHA256[:], digest)
-		if (err != nil || len(digest) != len(key.SHA256) || key.SHA256 == [sha256.Size]byte{}) && doc.Has(at+".sha256") {
-			doc.Fault(at+".sha256", "want the 64 hexadecimal digits of the key's digest, as passgate apikey new prints them; never the key")
-		}
-		if e.Expires != "" {
-			if key.Expires, err = time.Parse(time.RFC3339, e.Expires); err != nil {
-				doc.Fault(at+".expires", "want a time such as 2030-01-02T15:04:05Z (RFC 3339)")
-			}
-		}
+		out.Keys = append(out.Keys, e.judge(doc, at))
 		for _, once := range []struct {
 			field, value string
 			seen         map[string]int
@@ -209,7 +195,6 @@ func (l *loader) judgeAPIKeys(c *Config) *APIKeys {
 				}
 			}
 		}
-		out.Keys = append(out.Keys, key)
 	}
 	var faults Errors
 	_ = errors.As(doc.Err(), &faults)
@@ -220,6 +205,25 @@ func (l *loader) judgeAPIKeys(c *Config) *APIKeys {
 		l.others = append(l.others, f)
 	}
 	return out
+}
+
+// judge returns the key of the entry whose path is at, by itself.
+func (e *apiKeyEntry) judge(doc *yamlstrict.Document, at string) APIKey {
+	key := APIKey{Name: e.Name, UserID: e.UserID, Roles: e.Roles, Permissions: e.Permissions, Disabled: e.Disabled}
+	if e.Name != "" && !issuerName.MatchString(e.Name) {
+		doc.Fault(at+".name", "want a word of a-z, 0-9, _ and -, such as ci")
+	}
+	digest, err := hex.DecodeString(e.SHA256)
+	copy(key.SHA256[:], digest)
+	if (err != nil || len(digest) != len(key.SHA256) || key.SHA256 == [sha256.Size]byte{}) && doc.Has(at+".sha256") {
+		doc.Fault(at+".sha256", "want the 64 hexadecimal digits of the key's digest, as passgate apikey new prints them; never the key")
+	}
+	if e.Expires != "" {
+		if key.Expires, err = time.Parse(time.RFC3339, e.Expires); err != nil {
+			doc.Fault(at+".expires", "want a time such as 2030-01-02T15:04:05Z (RFC 3339)")
+		}
+	}
+	return key
 }
 
 // maskQueries overwrites the queries of URLs, which may hold a secret, in what is shown of the file.

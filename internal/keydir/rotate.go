@@ -43,7 +43,8 @@ type Rotation struct {
 }
 
 // Rotate puts a fresh key into a directory that signs after signsAfter, or at once where no key can sign now. Every
-// key is retired verifyFor after that, when the last token that it signed is to have expired, if it is not sooner; one that had yet to sign does not come to it. Times are in whole seconds. The new key is in place before a file is
+// key is retired verifyFor after that, when the last token that it signed is to have expired, if it is not sooner; one
+// that had yet to sign does not come to it. Times are in whole seconds. The new key is in place before a file is
 // changed, so that a reader finds keys to sign with at any moment, and so does one after a crash.
 func Rotate(dir string, a keyset.Algorithm, now time.Time, signsAfter, verifyFor time.Duration) (*Rotation, error) {
 	if signsAfter < 0 || verifyFor < 0 {

@@ -27,7 +27,7 @@ type Options struct {
 	URL        string             // of the JWKS, or, with Discovery, of the metadata of an OpenID provider
 	Discovery  bool               // the JWKS is fetched from the jwks_uri of the metadata
 	Issuer     string             // with Discovery: what the metadata's issuer must equal, byte for byte
-	Algorithms []keyset.Algorithm // keys for others are left out; empty: every key is
+	Algorithms []keyset.Algorithm // keys for others are left out; empty: all are
 	Refresh    time.Duration      // between fetches that succeed; 0: 5 min, and 1 s at least
 	MaxAge     time.Duration      // how long a set is used after it was last fetched; 0: 24 h
 	Client     *http.Client       // its rule for redirects is replaced; nil: NewClient()

@@ -23,6 +23,7 @@ import (
 
 	"github.com/passgate/passgate/internal/account"
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/headers"
 	"github.com/passgate/passgate/internal/idempotency"
 )
 
@@ -155,7 +156,7 @@ func (h *Handler) exchange(w http.ResponseWriter, r *http.Request) *exchange {
 	if e, ok := endpoints[x.path]; ok {
 		x.endpoint = e
 	}
-	if x.id = authz.RequestID(headerLines(r.Header)); x.id == "" {
+	if x.id = authz.RequestID(headers.Lines(r.Header)); x.id == "" {
 		x.id = h.newID()
 	}
 	return x

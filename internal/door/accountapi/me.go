@@ -12,6 +12,7 @@ import (
 
 	"github.com/passgate/passgate/internal/account"
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/headers"
 	"github.com/passgate/passgate/internal/problem"
 )
 
@@ -60,7 +61,7 @@ func (h *Handler) show(ctx context.Context, x *exchange, userID string, a accoun
 // requestFrom returns the request as the engine judges it. It carries this request's id, so that the decision
 // has no other.
 func requestFrom(x *exchange) *authz.Request {
-	lines := slices.DeleteFunc(headerLines(x.r.Header), func(l authz.Header) bool { return strings.EqualFold(l.Name, requestID) })
+	lines := slices.DeleteFunc(headers.Lines(x.r.Header), func(l authz.Header) bool { return strings.EqualFold(l.Name, requestID) })
 	return &authz.Request{
 		Method:  x.r.Method,
 		Host:    x.r.Host,

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/passgate/passgate/internal/authz"
 	"github.com/passgate/passgate/internal/problem"
 )
 
@@ -62,15 +61,4 @@ func (a *reply) write(x *exchange) {
 	if x.r.Method != http.MethodHead {
 		_, _ = x.w.Write(a.body) // the client may be gone
 	}
-}
-
-// headerLines returns all lines of a header, repeats kept.
-func headerLines(h http.Header) []authz.Header {
-	lines := make([]authz.Header, 0, len(h))
-	for name, values := range h {
-		for _, value := range values {
-			lines = append(lines, authz.Header{Name: name, Value: value})
-		}
-	}
-	return lines
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/headers"
 )
 
 // requestFrom reads the request that Envoy asks about; it is no question, and ok is false, where the target is a
@@ -13,17 +14,9 @@ func requestFrom(r *http.Request) (q *authz.Request, ok bool) {
 	q = &authz.Request{
 		Method:  r.Method,
 		Host:    r.Host,
-		Headers: make([]authz.Header, 0, len(r.Header)),
+		Headers: headers.Lines(r.Header),
 		// Envoy shows what its allowed_headers name, and never says what that is.
 		HeadersFiltered: true,
-	}
-	for name, lines := range r.Header {
-		if name == "Host" {
-			continue // HTTP/2 may bring one beside its :authority, which is what was judged
-		}
-		for _, value := range lines {
-			q.Headers = append(q.Headers, authz.Header{Name: name, Value: value})
-		}
 	}
 	raw := r.RequestURI
 	if r.Method == http.MethodConnect || !strings.HasPrefix(raw, "/") {

@@ -43,6 +43,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/headers"
 	"github.com/passgate/passgate/internal/metric"
 	"github.com/passgate/passgate/internal/problem"
 )
@@ -149,23 +150,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // requestFrom returns what the engine is asked. Why, if not empty, says that the target is malformed.
 func (h *Handler) requestFrom(r *http.Request, path, why string) *authz.Request {
-	q := &authz.Request{
+	return &authz.Request{
 		Method:    r.Method,
 		Host:      r.Host,
 		Path:      path,
-		Headers:   make([]authz.Header, 0, len(r.Header)),
+		Headers:   headers.Lines(r.Header),
 		Reaches:   func(service string) bool { return h.upstreamOf(service) != nil },
 		Malformed: why,
 	}
-	for name, lines := range r.Header {
-		if name == "Host" {
-			continue // HTTP/2 may bring one beside its :authority, which is what was judged
-		}
-		for _, value := range lines {
-			q.Headers = append(q.Headers, authz.Header{Name: name, Value: value})
-		}
-	}
-	return q
 }
 
 // upstreamOf returns where requests for a service go, nil if it is nowhere.

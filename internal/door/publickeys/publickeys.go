@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/passgate/passgate/internal/authz"
+	"github.com/passgate/passgate/internal/door/headers"
 	"github.com/passgate/passgate/internal/keyset"
 	"github.com/passgate/passgate/internal/problem"
 )
@@ -21,11 +22,11 @@ func New(shown func() []*keyset.Key, newID func() string) http.Handler {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			p := methodNotAllowed
-			if p.RequestID = authz.RequestID([]authz.Header{{Name: "X-Request-ID", Value: r.Header.Get("X-Request-ID")}}); p.RequestID == "" {
+			if p.RequestID = authz.RequestID(headers.Lines(r.Header)); p.RequestID == "" {
 				p.RequestID = newID()
 			}
-			headers, body := p.Answer(false)
-			for _, h := range headers {
+			lines, body := p.Answer(false)
+			for _, h := range lines {
 				w.Header().Set(h.Name, h.Value)
 			}
 			w.WriteHeader(p.Status)

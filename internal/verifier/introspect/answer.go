@@ -158,8 +158,8 @@ func newCache(limit int) *otter.Cache[key, *answer] {
 	})
 }
 
-// Cached returns how many answers are kept, about.
-func (v *Verifier) Cached() int { return v.cache.EstimatedSize() }
+// kept returns how many answers are kept, about.
+func (v *Verifier) kept() int { return v.cache.EstimatedSize() }
 
 // cached returns what is known of a token, or nil if nothing is any more.
 func (v *Verifier) cached(k key, now time.Time) *answer {

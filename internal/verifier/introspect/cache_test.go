@@ -171,13 +171,13 @@ func TestTheCacheIsBounded(t *testing.T) {
 				v := New(Options{Servers: []Server{idp(a)}, MaxCached: limit, Now: func() time.Time { return now }})
 				for n := range 3000 {
 					_, _ = v.Verify(t.Context(), opaque(fmt.Sprint(testToken, n)), now)
-					if kept := v.Cached(); kept > test.most {
+					if kept := v.kept(); kept > test.most {
 						t.Fatalf("%d answers are kept after %d tokens", kept, n)
 					}
 				}
 				expectCalls(t, a, 3000)
-				if v.Cached() < test.most*9/10 {
-					t.Errorf("only %d answers are kept", v.Cached())
+				if v.kept() < test.most*9/10 {
+					t.Errorf("only %d answers are kept", v.kept())
 				}
 				for _, s := range v.servers {
 					if len(s.flights) != 0 {

@@ -69,8 +69,8 @@ func TestParallelFirstUsesAreOneCall(t *testing.T) {
 					t.Errorf("got %v", got)
 				}
 				expectCalls(t, test.asker, 1)
-				if v.Cached() != 0 {
-					t.Errorf("%d answers are kept that nobody may use", v.Cached())
+				if v.kept() != 0 {
+					t.Errorf("%d answers are kept that nobody may use", v.kept())
 				}
 			})
 		})
@@ -388,7 +388,7 @@ func TestALateAnswerIsNotBelieved(t *testing.T) {
 		expect(t, v, opaque(testToken), now, unavailable) // this one would have waited for longer
 		group.Wait()
 		expectCalls(t, a, 1)
-		if v.Cached() != 0 {
+		if v.kept() != 0 {
 			t.Error("it is kept")
 		}
 	})

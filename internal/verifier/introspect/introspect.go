@@ -59,7 +59,7 @@ type Options struct {
 	Directory *authz.Directory // nil: roles add nothing, and no user prefix is reserved
 	MaxBytes  int              // the longest token that is looked at; 0: 8 KiB
 	// MaxCached is how many answers are kept of all servers together; 0: 100,000. One that lets a token in counts once
-	// more for each whole KiB of it.
+	// more for each whole 256 bytes of it.
 	MaxCached int
 	Now       func() time.Time // the clock of those who call Verify; nil: time.Now
 
